@@ -1,0 +1,106 @@
+"""npoptim: optimizer papers, executable.
+
+Ten optimizers in pure NumPy, each the lines of its paper's box.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from npoptim import data, models, schedules, surfaces
+    from npoptim.contract import ContractError, check_optimizer
+    from npoptim.gradients import check_gradients, clip_by_global_norm, clip_by_value
+    from npoptim.optimizers import get_optimizer, optimizers
+    from npoptim.optimizers.adafactor import Adafactor
+    from npoptim.optimizers.adam import Adam
+    from npoptim.optimizers.adamw import AdamW
+    from npoptim.optimizers.base import Optimizer
+    from npoptim.optimizers.box import pseudocode
+    from npoptim.optimizers.came import CAME
+    from npoptim.optimizers.checks import NonFiniteError
+    from npoptim.optimizers.groups import Groups
+    from npoptim.optimizers.lamb import LAMB
+    from npoptim.optimizers.lars import LARS
+    from npoptim.optimizers.lion import Lion
+    from npoptim.optimizers.momentum import Momentum
+    from npoptim.optimizers.nesterov import Nesterov
+    from npoptim.optimizers.sgd import SGD
+    from npoptim.training import History, train
+    from npoptim.trajectory import Trajectory, run
+
+__version__ = "0.1.0"
+
+# public name -> where it lives; imported when first asked for, so that
+# `import npoptim` costs next to nothing
+_HOME = {
+    "ContractError": "contract",
+    "Groups": "optimizers.groups",
+    "History": "training",
+    "NonFiniteError": "optimizers.checks",
+    "Optimizer": "optimizers.base",
+    "Trajectory": "trajectory",
+    "check_gradients": "gradients",
+    "check_optimizer": "contract",
+    "clip_by_global_norm": "gradients",
+    "clip_by_value": "gradients",
+    "get_optimizer": "optimizers",
+    "pseudocode": "optimizers.box",
+    "run": "trajectory",
+    "train": "training",
+}
+_MODULES = ("data", "models", "optimizers", "schedules", "surfaces")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"npoptim.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        return import_module(f"npoptim.{name}")
+    else:
+        rules = import_module("npoptim.optimizers")
+        if name.startswith("_") or name.lower() not in rules.modules():
+            raise AttributeError(f"module 'npoptim' has no attribute {name!r}")
+        value = rules.rule_class(name.lower())
+        if value.__name__ != name:
+            raise AttributeError(f"npoptim has no {name!r}. Did you mean {value.__name__!r}?")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+__all__ = [
+    "CAME",
+    "LAMB",
+    "LARS",
+    "SGD",
+    "Adafactor",
+    "Adam",
+    "AdamW",
+    "ContractError",
+    "Groups",
+    "History",
+    "Lion",
+    "Momentum",
+    "Nesterov",
+    "NonFiniteError",
+    "Optimizer",
+    "Trajectory",
+    "check_gradients",
+    "check_optimizer",
+    "clip_by_global_norm",
+    "clip_by_value",
+    "data",
+    "get_optimizer",
+    "models",
+    "optimizers",
+    "pseudocode",
+    "run",
+    "schedules",
+    "surfaces",
+    "train",
+]

@@ -1,0 +1,325 @@
+"""The step: check everything, then compute, then write; shared by single rules and Groups."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import weakref
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from operator import setitem
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from npoptim.optimizers import checks
+from npoptim.optimizers.blocks import BLOCK, update_in_blocks
+
+if TYPE_CHECKING:
+    from npoptim.optimizers.base import Array, Optimizer, State
+
+#: Up to this many bytes of parameters and state a step happens whole or not at
+#: all; above, one parameter at a time, so that memory does not double.
+ATOMIC = 32 * 2**20
+
+
+class Memory:
+    """What an optimizer remembers between steps."""
+
+    def __init__(self) -> None:
+        self.t = 0
+        self.state: dict[str, State] = {}
+        self.layout: dict[str, tuple[tuple[int, ...], Any]] = {}  # name -> shape, dtype
+        self.broken = ""  # why no further step may be taken, if so
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what only saves work: it is found again at the next step."""
+        self.checked: tuple[Any, ...] | None = None  # hyper-parameters seen valid
+        self.schedules: list[str] = []  # those that are schedules
+        self.arrays: list[weakref.ref[Any]] = []  # parameters seen not to overlap
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = ("t", "state", "layout", "broken")
+        return {k: v for k, v in vars(self).items() if k in kept}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        self.forget()
+
+
+class Driver:
+    """An optimizer seen from outside: `step`, the memory, and copies of it."""
+
+    @cached_property
+    def _memory(self) -> Memory:
+        return Memory()
+
+    @abstractmethod
+    def _rule(self, name: str) -> Optimizer:
+        """The rule for the parameter `name`."""
+
+    @property
+    def t(self) -> int:
+        """Steps taken."""
+        return self._memory.t
+
+    @t.setter
+    def t(self, value: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"t must be an int in the range [0, inf). Got {value!r} instead.")
+        self._memory.t = value
+
+    @property
+    def state(self) -> dict[str, State]:
+        """What is remembered: parameter name -> slot -> array."""
+        return self._memory.state
+
+    @property
+    def state_nbytes(self) -> int:
+        """Bytes of state in memory: 0 before the first step."""
+        return sum(x.nbytes for slots in self.state.values() for x in slots.values())
+
+    def step(self, params: Any, grads: Any) -> None:
+        """Take one step: change `params` in place against `grads`.
+
+        `params` is a dict name -> array, or one array (named "p"); `grads` is
+        of the same form and shapes and is never written to. Names, shapes and
+        dtypes are fixed at the first step. float16 parameters are computed in
+        float32, with float32 state.
+
+        Whatever is wrong is raised before anything has changed. Above 32 MiB
+        of parameters and state the step goes one parameter at a time; should
+        one fail there, the error names it, and the optimizer goes no further
+        until a state is loaded.
+
+        Raises TypeError or ValueError for input of another kind, name, shape
+        or dtype, for parameters that share memory or are read-only and for
+        hyper-parameters out of range, and NonFiniteError (a ValueError) for a
+        gradient or a result with a NaN or an infinity.
+        """
+        memory = self._memory
+        if memory.broken:
+            raise RuntimeError(memory.broken)
+        params, grads = checks.named(params, "params"), checks.named(grads, "grads")
+        t = memory.t + 1
+        layout = self._check(params, grads)
+        rules = self._rules(params, t)
+        with np.errstate(all="ignore"):
+            work = [
+                (name, p, *_ready(rules[name], name, p, grads[name], memory.state.get(name)))
+                for name, p in params.items()
+            ]
+            if _nbytes(work) > ATOMIC:
+                self._step_one_by_one(work, rules, t, layout)
+                return
+            targets: list[Any] = []
+            values: list[Any] = []
+            state = {}
+            for name, p, q, g, slots in work:
+                new, state[name] = _advance(rules[name], name, q, g, t, slots)
+                targets.append(p)
+                values.append(_cast(name, new, p))
+        keys = [...] * len(targets) + ["t", "state", "layout"]
+        # one call without a line of Python in it: no signal comes in between
+        deque(map(setitem, [*targets, *[vars(memory)] * 3], keys, [*values, t, state, layout]), 0)
+
+    def _check(self, params: dict[str, Any], grads: dict[str, Any]) -> dict[str, Any]:
+        """The layout of `params`, once everything about both dicts is in order."""
+        memory = self._memory
+        if not params:
+            raise ValueError("params is empty: there is nothing to optimize.")
+        for name, p in params.items():
+            checks.parameter(name, p)
+        if memory.layout:
+            checks.layout(params, memory.layout)
+        arrays = list(params.values())
+        if len(arrays) != len(memory.arrays) or any(
+            seen() is not p for seen, p in zip(memory.arrays, arrays, strict=True)
+        ):
+            checks.no_overlap(params)
+            memory.arrays = [weakref.ref(p) for p in arrays]
+        if grads.keys() != params.keys():
+            checks.same_names(grads, params, "grads must have the names of params")
+        for name, p in params.items():
+            checks.gradient(name, grads[name], p)
+        return memory.layout or {name: (p.shape, p.dtype) for name, p in params.items()}
+
+    def _rules(self, names: Mapping[str, Any], t: int) -> dict[str, Optimizer]:
+        """The rule of every parameter at step `t`, schedules resolved once each."""
+        found = {name: self._rule(name) for name in names}
+        at = {id(rule): rule.at(t) for rule in {id(r): r for r in found.values()}.values()}
+        return {name: at[id(rule)] for name, rule in found.items()}
+
+    def _step_one_by_one(
+        self, work: list[Any], rules: dict[str, Optimizer], t: int, layout: dict[str, Any]
+    ) -> None:
+        memory = self._memory
+        done: list[str] = []
+        with interrupts_wait():
+            for name, p, q, g, slots in work:
+                rule = rules[name]
+                check = _Check(type(rule).__name__, name)
+                try:
+                    if q is p and _blockwise(rule, p, slots):
+                        g = g.copy() if np.may_share_memory(g, p) else g
+                        slots = {k: _like(x, p) for k, x in slots.items()}
+                        update_in_blocks(rule.form(p)[1], p, g, t, slots, p, slots, check)
+                    else:
+                        new, slots = _advance(rule, name, q, g, t, slots)
+                        p[...] = _cast(name, new, p)
+                except BaseException as error:
+                    if done or check.passed:
+                        memory.broken = (
+                            f"step {t} failed at parameter {name!r} after writing had begun: "
+                            f"{done or 'none'} are at step {t}, {name!r} may be half-written, the "
+                            f"others are at step {t - 1}. Load parameters and a state to go on."
+                        )
+                        error.add_note(memory.broken)
+                    raise
+                memory.state[name] = slots
+                done.append(name)
+            memory.t, memory.layout = t, layout
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the memory: optimizer, t, layout and state by parameter name."""
+        memory = self._memory
+        return {
+            "optimizer": self._kind(),
+            "t": memory.t,
+            "layout": {k: (shape, dtype.str) for k, (shape, dtype) in memory.layout.items()},
+            "state": {
+                name: {slot: x.copy() for slot, x in slots.items()}
+                for name, slots in memory.state.items()
+            },
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over a copy of a memory, checked whole before anything changes.
+
+        Parameters are matched by name. State of another dtype is taken if
+        nothing is lost. Raises TypeError or ValueError when `saved` is not
+        the memory of such an optimizer over such parameters.
+        """
+        from npoptim.optimizers.restore import restored
+
+        self.__dict__["_memory"] = restored(self, saved)
+
+    def _kind(self) -> Any:
+        return type(self).__name__
+
+
+def compute_dtype(dtype: Any) -> Any:
+    """The dtype of arithmetic and state: native, and float32 for float16."""
+    return np.dtype(np.float32) if dtype.itemsize < 4 else dtype.newbyteorder("=")
+
+
+def fresh_state(rule: Optimizer, p: Any) -> State:
+    """The memory of `p` before its first step."""
+    slots = rule.form(p)[0](p)
+    return {k: np.asarray(x) for k, x in slots.items()} if p.ndim == 0 else slots
+
+
+def _ready(
+    rule: Optimizer, name: str, p: Any, g: Any, slots: State | None
+) -> tuple[Any, Any, State]:
+    """Parameter and gradient in the dtype of arithmetic, and the memory."""
+    checks.all_finite(g, f"gradient of {name!r}")
+    dtype = compute_dtype(p.dtype)
+    q = p if p.dtype == dtype else p.astype(dtype)
+    if g.dtype != dtype:
+        g = g.astype(dtype)
+        checks.all_finite(g, f"gradient of {name!r}", f" as {dtype}")
+    return q, g, fresh_state(rule, q) if slots is None else slots
+
+
+def _advance(rule: Optimizer, name: str, p: Any, g: Any, t: int, slots: State) -> tuple[Any, State]:
+    """One step of one parameter into new arrays."""
+    update = rule.form(p)[1]
+    check = _Check(type(rule).__name__, name)
+    if _blockwise(rule, p, slots):
+        new, after = np.empty_like(p), {k: np.empty_like(p) for k in slots}
+        update_in_blocks(update, p, g, t, slots, new, after, check)
+        return new, after
+    new, after = update(p, g, t, **slots)
+    if p.ndim == 0:  # NumPy turns arrays without axes into scalars
+        new, after = np.asarray(new), {k: np.asarray(x) for k, x in after.items()}
+    check(new, after, p, slots)
+    return new, after
+
+
+class _Check:
+    """Errors unless a rule kept shapes, dtypes and slots, and all it returned is finite."""
+
+    def __init__(self, rule: str, name: str) -> None:
+        self.who, self.name, self.passed = f"{rule}.update", name, False
+
+    def __call__(self, new: Any, after: State, p: Any, before: State) -> None:
+        name = self.name
+        _same(new, p, f"{self.who} returned {name!r}")
+        checks.all_finite(new, f"{name!r} after the step", _REMEDY)
+        if after.keys() != before.keys():
+            checks.same_names(after, before, f"{self.who} must return the state it was given")
+        for slot, x in after.items():
+            _same(x, before[slot], f"{self.who} returned state {slot!r}")
+            checks.all_finite(x, f"state {slot!r} of {name!r} after the step", _REMEDY)
+        self.passed = True
+
+
+_REMEDY = ": the gradient or lr is too large, or eps too small"
+
+
+def _same(x: Any, like: Any, what: str) -> None:
+    if getattr(x, "shape", None) != like.shape or x.dtype != like.dtype:
+        got = f"{x.dtype}{list(x.shape)}" if hasattr(x, "dtype") else type(x).__name__
+        raise TypeError(f"{what} as {got}; it must stay {like.dtype}{list(like.shape)}.")
+
+
+def _cast(name: str, new: Any, p: Any) -> Any:
+    """`new` in the parameter's own dtype."""
+    if new.dtype == p.dtype:
+        return new
+    new = new.astype(p.dtype)
+    checks.all_finite(new, f"{name!r} after the step", f" as {p.dtype}")
+    return new
+
+
+def _like(x: Any, p: Any) -> Any:
+    """`x` in the memory layout of `p`, so that blocks of both are views."""
+    if x.strides == p.strides:
+        return x
+    y = np.empty_like(p)
+    y[...] = x
+    return y
+
+
+def _blockwise(rule: Optimizer, p: Array, slots: State) -> bool:
+    return (
+        rule.scope == "element"
+        and p.nbytes > BLOCK
+        and isinstance(p, np.ndarray)
+        and all(x.shape == p.shape for x in slots.values())
+    )
+
+
+def _nbytes(work: list[Any]) -> int:
+    return sum(p.nbytes + sum(x.nbytes for x in slots.values()) for _, p, _, _, slots in work)
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Hold SIGINT back until the end of the block (in the main thread, which alone gets it)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
+        if held:
+            signal.raise_signal(signal.SIGINT)
