@@ -114,8 +114,9 @@ def rms(x: Array) -> Array:
 
 
 def ratio(a: Array, b: Array) -> Array:
-    """a / b, and 1 where either is 0."""
+    """a / b; 1 where either is 0; NaN, not a silent 0, where b has overflowed."""
     zero = (a == 0) | (b == 0)
+    b = np.where(np.isinf(b), np.nan, b)
     return np.where(zero, 1.0, a) / np.where(zero, 1.0, b)
 
 

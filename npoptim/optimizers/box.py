@@ -17,20 +17,19 @@ DRIVER_LINES = ("t ← t + 1", "g ← ∇f(θ)")
 
 def boxes(cls: type) -> list[dict[int, str]]:
     """Every box in the docstring of a class, or of the nearest base that has one."""
-    for base in cls.__mro__:
-        found: list[dict[int, str]] = []
-        for line in inspect.cleandoc(base.__dict__.get("__doc__") or "").splitlines():
-            match = _BOX_LINE.match(line)
-            if not match:
-                continue
-            number, text = int(match[1]), match[2].rstrip()
-            if number == 1:
-                found.append({})
-            if found:
-                found[-1][number] = text
-        if found:
-            return found
-    return []
+    return next(filter(None, map(own_boxes, cls.__mro__)), [])
+
+
+def own_boxes(cls: type) -> list[dict[int, str]]:
+    """Every box in the docstring of this very class: a box begins at its line 1."""
+    found: list[dict[int, str]] = []
+    for line in inspect.cleandoc(cls.__dict__.get("__doc__") or "").splitlines():
+        match = _BOX_LINE.match(line)
+        if match and match[1] == "1":
+            found.append({})
+        if match and found:
+            found[-1][int(match[1])] = match[2].rstrip()
+    return found
 
 
 def pseudocode(rule: Any, p: Any = None) -> dict[int, str]:
@@ -70,7 +69,7 @@ def tagged(function: Any) -> dict[int, list[str]]:
         for line in lines[first:last]:
             match = _TAG.search(line)
             if match:
-                code = _TAG.sub("", " ".join(s.strip() for s in lines[first:last])).rstrip()
+                code = " ".join(_TAG.sub("", s).strip() for s in lines[first:last])
                 for number in re.split(r"\s*,\s*", match[1]):
                     found.setdefault(int(number), []).append(code)
     return found

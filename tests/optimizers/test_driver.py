@@ -1,0 +1,652 @@
+"""A step checks everything, then computes, then writes."""
+
+import copy
+import pickle
+import signal
+import threading
+import warnings
+from collections import UserDict
+
+import numpy as np
+import pytest
+
+import npoptim as npo
+from npoptim.optimizers import blocks, driver
+
+RULES = list(npo.optimizers().values())
+every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda c: c.__name__)
+
+
+def tree(rng, dtype=float):
+    shapes = {"W": (7, 5), "b": (5,), "s": (), "K": (4, 3, 2, 2), "none": (0,)}
+    return {k: np.asarray(rng.normal(size=shape), dtype) for k, shape in shapes.items()}
+
+
+def everything(params, opt):
+    return copy.deepcopy((params, opt.t, opt.state, opt.hyper() if hasattr(opt, "hyper") else None))
+
+
+def same(a, b):
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return a == b
+
+
+@every_rule
+def test_state_bytes_are_the_formula(rule):
+    m, n = 1024, 768
+    formula = {
+        "SGD": 0, "Momentum": 4 * m * n, "Nesterov": 4 * m * n, "LARS": 4 * m * n,
+        "Lion": 4 * m * n, "Adam": 8 * m * n, "AdamW": 8 * m * n, "LAMB": 8 * m * n,
+        "Adafactor": 4 * (m + n), "CAME": 4 * (m * n + 2 * (m + n)),
+    }  # fmt: skip
+    opt = rule()
+    assert opt.state_nbytes == 0
+    opt.step(np.ones((m, n), np.float32), np.ones((m, n), np.float32))
+    assert opt.state_nbytes == formula[rule.__name__]
+
+
+@every_rule
+def test_an_array_or_a_dict(rule):
+    rng = np.random.default_rng(0)
+    p, g = rng.normal(size=(2, 4, 3))
+    a, b = p.copy(), {"p": p.copy()}
+    one, two = rule(), rule()
+    for _ in range(3):
+        one.step(a, g)
+        two.step(b, {"p": g})
+    assert same(a, b["p"])
+    assert one.t == 3
+    assert same(one.state, two.state)
+
+
+@every_rule
+@pytest.mark.parametrize("layout", ["F", "strided", "reversed", "transposed"])
+@pytest.mark.parametrize("size", [6, 200])
+def test_layouts_give_the_same_numbers_in_place(rule, layout, size):
+    rng = np.random.default_rng(1)
+    plain, g = rng.normal(size=(2, size, size))
+    base = np.zeros((2 * size, 2 * size))
+    view = {
+        "F": np.zeros((size, size), order="F"),
+        "strided": base[::2, ::2],
+        "reversed": base[size - 1 :: -1, :size],
+        "transposed": base[:size, :size].T,
+    }[layout]
+    view[...] = plain
+    one, two = rule(), rule()
+    for t in range(3):
+        one.step(plain, g * (-1) ** t)
+        two.step(view, g * (-1) ** t)
+    np.testing.assert_allclose(view, plain, rtol=1e-12, atol=1e-14)
+    if rule.scope == "element":
+        assert same(np.ascontiguousarray(view), plain)
+
+
+@pytest.mark.parametrize(
+    "rule", [r for r in RULES if r.scope == "element"], ids=lambda c: c.__name__
+)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_blocks_equal_the_whole_bit_for_bit(rule, dtype, order, monkeypatch):
+    rng = np.random.default_rng(2)
+    p = np.array(rng.normal(size=(301, 173)), dtype, order=order)
+    grads = [np.array(rng.normal(size=p.shape), dtype) for _ in range(3)]
+    results = []
+    for block in (blocks.BLOCK, 10**9):
+        monkeypatch.setattr(driver, "BLOCK", block)
+        opt, q = rule(), p.copy(order="K")
+        for g in grads:
+            opt.step(q, g)
+        results.append((q, opt.state))
+    assert same(*results)
+
+
+@every_rule
+def test_float16_is_computed_in_float32(rule):
+    rng = np.random.default_rng(3)
+    p = rng.normal(size=(7, 5)).astype(np.float16)
+    q = p.astype(np.float32)
+    low, high = rule(), rule()
+    low.step(p, np.full((7, 5), 300, np.float16))
+    high.step(q, np.full((7, 5), 300, np.float32))
+    assert p.dtype == np.float16
+    assert same(p, q.astype(np.float16))
+    assert same(low.state, high.state)
+
+
+@every_rule
+def test_big_endian_parameters(rule):
+    p = np.array([1.0, 2.0], ">f8")
+    q = np.array([1.0, 2.0])
+    rule().step(p, np.array([1.0, -2.0]))
+    rule().step(q, np.array([1.0, -2.0]))
+    assert p.dtype.str == ">f8"
+    assert p.tolist() == q.tolist()
+
+
+@every_rule
+def test_gradients_are_only_read(rule):
+    params = tree(np.random.default_rng(4))
+    grads = tree(np.random.default_rng(5))
+    for g in grads.values():
+        g.flags.writeable = False
+    before = copy.deepcopy(grads)
+    rule().step(params, grads)
+    assert same(grads, before)
+
+
+P = np.array([1.0, 2.0, 3.0])
+G = np.array([0.1, -0.2, 0.3])
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", PendingDeprecationWarning)  # that is why it is refused
+    MATRIX = np.matrix(P)
+
+
+def read_only():
+    p = P.copy()
+    p.flags.writeable = False
+    return p
+
+
+BAD = {
+    "no parameters": ({}, {}, "empty"),
+    "a list": ([P.copy()], [G], "dict"),
+    "a tuple": ((P.copy(),), (G,), "dict"),
+    "a set": ({1.0}, {1.0}, "dict"),
+    "a generator": ((p for p in [P]), [G], "dict"),
+    "a NumPy scalar": (np.float64(1), np.float64(1), "np.array"),
+    "a scalar in a dict": ({"a": np.float64(1)}, {"a": G}, "np.array"),
+    "a float in a dict": ({"a": 1.0}, {"a": G}, "'a'"),
+    "a name that is no string": ({1: P.copy()}, {1: G}, "names"),
+    "integers": ({"a": np.arange(3)}, {"a": G}, "floating"),
+    "bools": ({"a": np.ones(3, bool)}, {"a": G}, "floating"),
+    "complex": ({"a": np.ones(3, complex)}, {"a": G}, "floating"),
+    "objects": ({"a": np.ones(3, object)}, {"a": G}, "floating"),
+    "structured": ({"a": np.zeros(3, [("x", "f8")])}, {"a": G}, "floating"),
+    "a matrix": ({"a": MATRIX}, {"a": MATRIX}, "matrix"),
+    "a matrix alone": (MATRIX, MATRIX, "matrix"),
+    "a matrix as gradient": ({"a": P[None].copy()}, {"a": MATRIX}, "matrix"),
+    "a masked array": ({"a": np.ma.array(P)}, {"a": G}, "MaskedArray"),
+    "read-only": ({"a": read_only()}, {"a": G}, "read-only"),
+    "one array twice": (dict.fromkeys("ab", P.copy()), {"a": G, "b": G}, "share memory"),
+    "overlapping": ((lambda x: {"a": x[:3], "b": x[1:]})(np.ones(4)), {"a": G, "b": G}, "share memory"),
+    "inner overlap": ({"a": np.lib.stride_tricks.as_strided(np.ones(1), (3,), (0,))}, {"a": G}, "overlaps itself"),
+    "sliding windows": ({"a": np.lib.stride_tricks.as_strided(np.ones(4), (2, 3), (8, 8))}, {"a": np.ones((2, 3))}, "overlaps itself"),
+    "gradient None": ({"a": P.copy()}, {"a": None}, "Groups"),
+    "all gradients None": (P.copy(), None, "grads"),
+    "too few gradients": ({"a": P.copy(), "b": P.copy()}, {"a": G}, "missing"),
+    "too many gradients": ({"a": P.copy()}, {"a": G, "b": G}, "unexpected"),
+    "gradient (1,)": ({"a": P.copy()}, {"a": G[:1]}, r"\(3,\).*\(1,\)"),
+    "gradient (3, 1)": ({"a": P.copy()}, {"a": G[:, None]}, r"\(3,\).*\(3, 1\)"),
+    "gradient a list": ({"a": P.copy()}, {"a": [1, 2, 3]}, "numpy.ndarray"),
+    "gradient a float": ({"a": P.copy()}, {"a": 1.0}, "numpy.ndarray"),
+    "gradient complex": ({"a": P.copy()}, {"a": G + 0j}, "real dtype"),
+    "gradient bool": ({"a": P.copy()}, {"a": G > 0}, "real dtype"),
+    "gradient NaN": ({"a": P.copy()}, {"a": np.array([0, np.nan, 0])}, r"'a' is nan at index \(1,\)"),
+    "gradient inf": ({"a": P.copy()}, {"a": np.array([0, 0, -np.inf])}, r"'a' is -inf at index \(2,\)"),
+    "parameter NaN": ({"a": np.array([0, np.nan, 0])}, {"a": G}, "'a' after the step is nan"),
+    "second gradient NaN": ({"a": P.copy(), "b": P.copy()}, {"a": G, "b": G * np.nan}, "'b'"),
+}  # fmt: skip
+
+
+@every_rule
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_changes_nothing(rule, case):
+    params, grads, words = BAD[case]
+    opt = rule()
+    before = contents(params)
+    with pytest.raises((TypeError, ValueError), match=words):
+        opt.step(params, grads)
+    assert opt.t == 0
+    assert opt.state == {}
+    assert contents(params) == before
+
+
+def contents(params):
+    """The bytes of every array in a dict, or nothing."""
+    values = params.values() if isinstance(params, dict) else []
+    return [x.tobytes() for x in values if isinstance(x, np.ndarray)]
+
+
+@every_rule
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"a": P.copy()},
+        {"a": P.copy(), "b": P.copy(), "c": P.copy()},
+        {"a": P.copy(), "c": P.copy()},
+        {"a": P.copy(), "b": np.ones((3, 1))},
+        {"a": P.copy(), "b": P.astype(np.float32)},
+    ],
+    ids=["fewer", "more", "renamed", "reshaped", "other dtype"],
+)
+def test_names_shapes_and_dtypes_are_fixed_at_the_first_step(rule, change):
+    opt = rule()
+    opt.step({"b": P.copy(), "a": P.copy()}, {"a": G, "b": G})
+    before = everything(None, opt)
+    with pytest.raises(ValueError, match="first step"):
+        opt.step(change, {k: np.zeros_like(v) for k, v in change.items()})
+    assert same(everything(None, opt), before)
+
+
+@every_rule
+@pytest.mark.parametrize(("dtype", "size"), [("f4", 1e30), ("f8", 1e200)])
+def test_an_overflow_in_the_state_is_an_error(rule, dtype, size):
+    p, opt = np.ones((2, 2), dtype), rule()
+    g = np.full((2, 2), size, dtype)
+    squares = "betas" in opt.hyper() or rule.__name__ in ("LARS", "Adafactor")
+    if rule.__name__ == "Lion" or not squares:
+        opt.step(p, g)
+        assert np.isfinite(p).all()
+    else:
+        with pytest.raises(npo.NonFiniteError, match="'p'"):
+            opt.step(p, g)
+        assert (p == 1).all()
+        assert opt.t == 0
+
+
+@every_rule
+def test_tiny_gradients_and_huge_t(rule):
+    for dtype, size in (("f4", 1e-30), ("f8", 1e-200)):
+        p, opt = np.ones((2, 2), dtype), rule()
+        opt.step(p, np.full((2, 2), size, dtype))
+        opt.t = 10**9
+        opt.step(p, np.full((2, 2), 1.0, dtype))
+        assert np.isfinite(p).all()
+        assert opt.t == 10**9 + 1
+
+
+def test_zero_over_zero_is_an_error():
+    with pytest.raises(npo.NonFiniteError, match="eps too small"):
+        npo.Adam(eps=0).step(P.copy(), np.zeros(3))
+
+
+@every_rule
+def test_other_gradient_dtypes_are_cast(rule):
+    p, q = P.astype(np.float32), P.astype(np.float32)
+    rule().step(p, np.array([1, -2, 3]))
+    rule().step(q, np.array([1, -2, 3], np.float32))
+    assert p.dtype == np.float32
+    assert same(p, q)
+    with pytest.raises(npo.NonFiniteError, match="as float32"):
+        rule().step(p, np.array([1e300, 0, 0]))
+
+
+@every_rule
+def test_the_gradient_may_be_the_parameter(rule):
+    for size in (3, 30_000):
+        p = np.linspace(1, 2, size)
+        q = p.copy()
+        rule().step(p, p)
+        rule().step(q, q.copy())
+        assert same(p, q)
+
+
+@every_rule
+def test_memmap(rule, tmp_path):
+    p = np.memmap(tmp_path / "p", np.float64, "w+", shape=(3,))
+    p[:] = P
+    q = P.copy()
+    rule().step(p, G)
+    rule().step(q, G)
+    assert p.tolist() == q.tolist()
+
+
+def test_interleaved_views_are_two_parameters():
+    x = np.ones(6)
+    npo.SGD(lr=1).step({"a": x[::2], "b": x[1::2]}, {"a": np.ones(3), "b": np.zeros(3)})
+    assert x.tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_gradients_that_fail_half_way():
+    class Failing(UserDict):
+        def __getitem__(self, key):
+            if key == "b":
+                raise RuntimeError("no gradient for b")
+            return super().__getitem__(key)
+
+    params = {"a": P.copy(), "b": P.copy()}
+    opt = npo.Adam()
+    with pytest.raises(RuntimeError, match="no gradient for b"):
+        opt.step(params, Failing({"a": G, "b": G}))
+    assert same(params, {"a": P, "b": P})
+    assert opt.t == 0
+
+
+@every_rule
+def test_a_schedule_that_fails_changes_nothing(rule):
+    for value, error in ((np.nan, ValueError), (-1.0, ValueError), ("a", TypeError)):
+        opt, p = rule(lr=lambda t, value=value: 0.1 if t < 3 else value), P.copy()
+        opt.step(p, G)
+        opt.step(p, G)
+        before = everything(p, opt)
+        with pytest.raises(error, match="lr at step 3"):
+            opt.step(p, G)
+        assert same(everything(p, opt), before)
+
+
+def test_betas_may_hold_a_schedule():
+    one, two = npo.Adam(betas=(lambda t: 0.5, 0.9)), npo.Adam(betas=(0.5, 0.9))
+    p, q = P.copy(), P.copy()
+    for _ in range(3):
+        one.step(p, G)
+        two.step(q, G)
+    assert same(p, q)
+
+
+def test_a_number_assigned_behind_its_back_is_found():
+    opt, p = npo.Adam(), P.copy()
+    opt.step(p, G)
+    vars(opt)["lr"] = -1.0
+    with pytest.raises(ValueError, match="lr must be"):
+        opt.step(p, G)
+    assert opt.t == 1
+
+
+@pytest.mark.parametrize("t", [-1, 1.5, True, "1"])
+def test_t_is_a_count(t):
+    with pytest.raises(ValueError, match="t must be an int"):
+        npo.SGD().t = t
+
+
+HYPER = [
+    ({"lr": -1}, ValueError, r"lr must be a float in the range \[0, inf\). Got -1 instead."),
+    ({"lr": float("nan")}, ValueError, "lr must be"),
+    ({"lr": float("inf")}, ValueError, "lr must be"),
+    ({"lr": "0.1"}, TypeError, "lr must be"),
+    ({"lr": None}, TypeError, "lr must be"),
+    ({"lr": True}, TypeError, "lr must be"),
+    ({"lr": np.array([0.1, 0.2])}, TypeError, "lr must be"),
+    ({"betas": (1.0, 0.9)}, ValueError, r"betas\[0\] must be a float in the range \[0, 1\)"),
+    ({"betas": (0.9, 1.5)}, ValueError, r"betas\[1\]"),
+    ({"betas": (float("nan"), 0.9)}, ValueError, r"betas\[0\]"),
+    ({"betas": 0.9}, TypeError, "tuple of 2 floats"),
+    ({"betas": (0.9, 0.9, 0.9)}, ValueError, "tuple of 2 floats"),
+    ({"eps": -1e-8}, ValueError, "eps"),
+    ({"eps": float("nan")}, ValueError, "eps"),
+    ({"weight_decay": -0.1}, ValueError, "weight_decay"),
+    ({"learning_rate": 0.1}, TypeError, "Did you mean 'lr'"),
+    ({"weigth_decay": 0.1}, TypeError, "Did you mean 'weight_decay'"),
+    ({"amsgrad": True}, TypeError, "It has: lr, betas, eps, weight_decay"),
+]
+
+
+@pytest.mark.parametrize(("hyper", "error", "words"), HYPER)
+def test_hyper_parameters_are_checked(hyper, error, words):
+    with pytest.raises(error, match=words):
+        npo.AdamW(**hyper)
+    opt = npo.AdamW()
+    ((name, value),) = hyper.items()
+    kind = error if name in ("lr", "betas", "eps", "weight_decay") else AttributeError
+    with pytest.raises(kind, match=words):
+        setattr(opt, name, value)
+    assert opt == npo.AdamW()
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.0, 1.5])
+def test_momentum_is_below_one(momentum):
+    for rule in (npo.Momentum, npo.Nesterov, npo.LARS):
+        with pytest.raises(ValueError, match=r"momentum must be a float in the range \[0, 1\)"):
+            rule(momentum=momentum)
+
+
+@every_rule
+def test_lr_zero_is_a_frozen_group(rule):
+    p = P.copy()
+    rule(lr=0).step(p, G)
+    assert same(p, P)
+
+
+def test_numbers_become_plain_floats():
+    opt = npo.AdamW(lr=np.float32(0.5), betas=[0, np.float64(0.5)], eps=1)
+    assert repr(opt) == "AdamW(lr=0.5, betas=(0.0, 0.5), eps=1.0, weight_decay=0.01)"
+    p = np.ones(2, np.float32)
+    opt.step(p, np.ones(2, np.float32))
+    assert p.dtype == np.float32
+
+
+@every_rule
+def test_state_dict_is_a_copy_and_comes_back(rule):
+    params = tree(np.random.default_rng(6))
+    grads = tree(np.random.default_rng(7))
+    opt = rule()
+    opt.step(params, grads)
+    saved = opt.state_dict()
+    kept = copy.deepcopy(saved)
+    opt.step(params, grads)
+    assert same(saved["state"], kept["state"])
+    for slots in saved["state"].values():
+        for x in slots.values():
+            x[...] = 0
+    other = rule()
+    other.load_state_dict(kept)
+    assert same(other.state_dict(), kept)
+    assert (other.t, other.state_nbytes) == (1, opt.state_nbytes)
+
+
+def spoiled(state, path, value):
+    state = copy.deepcopy(state)
+    *keys, last = path
+    place = state
+    for key in keys:
+        place = place[key]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return state
+
+
+SPOILED = [
+    (("optimizer",), "SGD", "state is of SGD"),
+    (("optimizer",), ..., "missing"),
+    (("t",), -1, "t in the state"),
+    (("t",), 1.0, "t in the state"),
+    (("state", "W"), ..., "missing"),
+    (("state", "V"), {}, "unexpected"),
+    (("layout", "W"), ..., "missing"),
+    (("layout", "W"), ((5, 7), "<f8"), "shape"),
+    (("layout", "W"), "nonsense", "layout"),
+    (("layout", "W"), ((7, 5), "<i8"), "floating"),
+    (("state", "W", "v"), ..., r"state of 'W' in Adam: missing \['v'\]"),
+    (("state", "W", "u"), P, "unexpected"),
+    (("state", "W", "v"), P, r"shape \(7, 5\)"),
+    (("state", "W", "v"), [1.0], "numpy.ndarray"),
+    (("state", "W", "v"), np.ones((7, 5), int), "dtype"),
+    (("state", "W", "v"), np.full((7, 5), np.nan), "nan"),
+    (("state", "W"), 3, "dict"),
+    (("state",), 3, "dict"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "words"), SPOILED)
+def test_a_spoiled_state_changes_nothing(path, value, words):
+    params, grads = tree(np.random.default_rng(8)), tree(np.random.default_rng(9))
+    opt = npo.Adam()
+    opt.step(params, grads)
+    before = everything(params, opt)
+    with pytest.raises((TypeError, ValueError), match=words):
+        opt.load_state_dict(spoiled(opt.state_dict(), path, value))
+    assert same(everything(params, opt), before)
+
+
+@pytest.mark.parametrize("thing", [{}, None, 3])
+def test_what_is_no_state(thing):
+    with pytest.raises((TypeError, ValueError), match="state"):
+        npo.Adam().load_state_dict(thing)
+
+
+def test_the_order_of_parameters_does_not_matter():
+    params, grads = tree(np.random.default_rng(10)), tree(np.random.default_rng(11))
+    opt = npo.Adam()
+    opt.step(params, grads)
+    saved = opt.state_dict()
+    saved["state"] = dict(reversed(saved["state"].items()))
+    other, copies = npo.Adam(), copy.deepcopy(dict(reversed(params.items())))
+    other.load_state_dict(saved)
+    other.step(copies, grads)
+    opt.step(params, grads)
+    assert same(dict(sorted(copies.items())), dict(sorted(params.items())))
+
+
+def test_state_of_another_dtype_only_when_exact():
+    p = np.ones(3, np.float32)
+    low, high = npo.Momentum(), npo.Momentum()
+    low.step(p, np.full(3, 0.1, np.float32))
+    high.step(np.ones(3), np.full(3, 0.1))
+    exact = low.state_dict()
+    lossy = high.state_dict()
+    high.load_state_dict(exact)
+    assert high.state["p"]["v"].dtype == np.float64
+    with pytest.raises(ValueError, match="exactly in float32"):
+        low.load_state_dict(lossy)
+
+
+def test_a_step_over_32_mib_equals_the_small_one(monkeypatch):
+    for rule in RULES:
+        rng = np.random.default_rng(12)
+        start = {
+            "W": rng.normal(size=(210, 130)),
+            "F": np.asfortranarray(rng.normal(size=(90, 110))),
+            "b": rng.normal(size=5),
+        }
+        results = []
+        for limit in (driver.ATOMIC, 0):
+            monkeypatch.setattr(driver, "ATOMIC", limit)
+            opt, params = rule(), {k: v.copy(order="K") for k, v in start.items()}
+            for t in range(3):
+                opt.step(params, {k: np.cos(t + v) for k, v in start.items()})
+            results.append((params, opt.state, opt.t))
+        assert same(*results), rule
+
+
+def test_a_loaded_state_of_another_layout_is_written_in_large_steps(monkeypatch):
+    monkeypatch.setattr(driver, "ATOMIC", 0)
+    start = np.asfortranarray(np.random.default_rng(13).normal(size=(200, 100)))
+    one, p = npo.Adam(), start.copy(order="K")
+    one.step(p, start)
+    two, q = npo.Adam(), p.copy(order="K")
+    saved = one.state_dict()
+    saved["state"]["p"] = {k: np.ascontiguousarray(v) for k, v in saved["state"]["p"].items()}
+    two.load_state_dict(saved)
+    for _ in range(2):
+        one.step(p, start)
+        two.step(q, start)
+    assert same(p, q)
+
+
+def test_a_large_step_that_fails_half_way_says_so_and_stops(monkeypatch):
+    monkeypatch.setattr(driver, "ATOMIC", 0)
+    opt = npo.Adam()
+    params = {"a": np.ones(3), "b": np.ones(3)}
+    with pytest.raises(npo.NonFiniteError) as caught:
+        opt.step(params, {"a": np.ones(3), "b": np.full(3, 1e200)})
+    assert "'b' may be half-written" in caught.value.__notes__[0]
+    with pytest.raises(RuntimeError, match="Load parameters"):
+        opt.step(params, {"a": G, "b": G})
+    good = npo.Adam()
+    good.step(params, {"a": G, "b": G})
+    opt.load_state_dict(good.state_dict())
+    opt.step(params, {"a": G, "b": G})
+    assert opt.t == 2
+
+
+def test_a_large_step_that_fails_before_writing_can_be_repeated(monkeypatch):
+    monkeypatch.setattr(driver, "ATOMIC", 0)
+    for size in (3, 30_000):
+        opt, p = npo.Adam(), np.ones(size)
+        with pytest.raises(npo.NonFiniteError):
+            opt.step(p, np.full(size, 1e200))
+        assert (p == 1).all()
+        opt.step(p, np.ones(size))
+        assert opt.t == 1
+
+
+def test_ctrl_c_waits_for_the_end_of_a_large_step(monkeypatch):
+    monkeypatch.setattr(driver, "ATOMIC", 0)
+
+    class Interrupted(npo.SGD):
+        def update(self, p, g, t):
+            signal.raise_signal(signal.SIGINT)
+            return super().update(p, g, t)
+
+    params = {"a": np.ones(2), "b": np.ones(2)}
+    opt = Interrupted(lr=1)
+    with pytest.raises(KeyboardInterrupt):
+        opt.step(params, {"a": np.ones(2), "b": np.ones(2)})
+    assert same(params, {"a": np.zeros(2), "b": np.zeros(2)})
+    assert opt.t == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_large_steps_in_other_threads(monkeypatch):
+    monkeypatch.setattr(driver, "ATOMIC", 0)
+    p, opt = np.ones(2), npo.SGD(lr=1)
+    thread = threading.Thread(target=opt.step, args=(p, np.ones(2)))
+    thread.start()
+    thread.join()
+    assert same(p, np.zeros(2))
+
+
+def test_ctrl_c_in_a_small_step_changes_nothing():
+    class Interrupted(npo.SGD):
+        def update(self, p, g, t):
+            if p[0] == 2:
+                raise KeyboardInterrupt
+            return super().update(p, g, t)
+
+    params = {"a": np.ones(2), "b": np.full(2, 2.0)}
+    opt = Interrupted(lr=1)
+    with pytest.raises(KeyboardInterrupt):
+        opt.step(params, {"a": np.ones(2), "b": np.ones(2)})
+    assert same(params, {"a": np.ones(2), "b": np.full(2, 2.0)})
+    assert opt.t == 0
+
+
+@every_rule
+def test_copies_go_their_own_way(rule):
+    opt, p = rule(), P.copy()
+    opt.step(p, G)
+    for other in (copy.deepcopy(opt), pickle.loads(pickle.dumps(opt))):
+        q = p.copy()
+        other.step(q, G)
+        assert (opt.t, other.t) == (1, 2)
+        assert other == opt
+    assert opt.fresh().t == 0
+    assert opt.t == 1
+
+
+def test_a_rule_that_changes_shape_or_dtype_is_told():
+    class Wider(npo.SGD):
+        def update(self, p, g, t):
+            return np.outer(p, p), {}
+
+    class Float64(npo.SGD):
+        def update(self, p, g, t):
+            return p.astype(np.float64), {}
+
+    class Drops(npo.Momentum):
+        def update(self, p, g, t, v):
+            return p, {}
+
+    for rule, dtype, words in (
+        (Wider, "f8", "must stay"),
+        (Float64, "f4", "must stay"),
+        (Drops, "f8", "missing"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=words):
+            rule().step(np.ones(3, dtype), np.ones(3, dtype))
+
+
+def test_a_class_without_update_cannot_be_made():
+    class Nothing(npo.Optimizer):
+        pass
+
+    with pytest.raises(TypeError, match="update"):
+        Nothing()
