@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from npoptim.optimizers.checks import ARRAY_TYPES
 
-Array = NDArray[Any]
+Array: TypeAlias = NDArray[Any]
 
 
-def constant(values: ArrayLike) -> Array:
+def constant(values: Any) -> Array:
     """A read-only float64 array, safe to share between all users of a surface."""
     array = np.array(values, dtype=np.float64)
     array.setflags(write=False)
@@ -25,10 +26,14 @@ def real(x: ArrayLike, shape: tuple[int, ...], what: str = "x") -> Array:
     """`x` as an array of float32 or float64 whose last axes are `shape`."""
     array: Array = x if type(x) in ARRAY_TYPES else np.asarray(x)  # type: ignore[assignment]
     if array.dtype.kind not in "fiu":
-        raise TypeError(f"{what} must be an array of real numbers. Got dtype {array.dtype} instead.")
+        raise TypeError(
+            f"{what} must be an array of real numbers. Got dtype {array.dtype} instead."
+        )
     if array.shape[-len(shape) :] != shape:
         wanted = ", ".join(map(str, shape))
-        raise ValueError(f"{what} must have shape (..., {wanted}). Got shape {array.shape} instead.")
+        raise ValueError(
+            f"{what} must have shape (..., {wanted}). Got shape {array.shape} instead."
+        )
     return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
 
 
@@ -37,8 +42,11 @@ class Surface(ABC):
 
     Points x have shape (..., 2): any number of leading axes, the same formula
     for one point and for a million, with the same bits. float32 stays float32,
-    all else is float64. Where f is too large for its dtype it is inf, without
-    a warning: optimizers with too large a step get there.
+    all else is float64. Where f is too large for its dtype it is inf or NaN,
+    without a warning: optimizers with too large a step get there.
+
+    Raises ValueError for points of another shape, TypeError for points that
+    are not real numbers.
 
     A surface of your own is a subclass; `height` and `slope` get the two
     coordinates as arrays of one axis:
@@ -70,11 +78,11 @@ class Surface(ABC):
     plane: tuple[Array, Array] = constant(np.zeros(2)), constant(np.eye(2))
 
     @abstractmethod
-    def height(self, x: Array, y: Array) -> Array:
+    def height(self, x: Array, y: Array) -> Any:
         """f at the coordinates x and y."""
 
     @abstractmethod
-    def slope(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def slope(self, x: Array, y: Array) -> tuple[Any, Any]:
         """∂f/∂x and ∂f/∂y at the coordinates x and y."""
 
     def f(self, x: ArrayLike) -> Any:
@@ -91,7 +99,7 @@ class Surface(ABC):
         return slope.reshape(math.prod(self.shape), -1).T.copy().reshape(x.shape)
 
     def distance(self, x: ArrayLike) -> Any:
-        """The distance from x to the nearest global minimum, shape (...,); NaN where there is none."""
+        """The distance from x to the nearest global minimum, shape (...,); NaN if there is none."""
         point = real(x, self.shape)
         x, y = self._coordinates(point)
         nearest = np.full_like(x, np.inf if len(self.minima) else np.nan)
@@ -109,13 +117,13 @@ class Surface(ABC):
         return real(u, (2,), "u")
 
     def __repr__(self) -> str:
-        parameters = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{self.name}({parameters})"
+        names = inspect.signature(type(self)).parameters
+        return f"{self.name}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     def _coordinates(self, x: Array) -> Array:
-        # always arrays and contiguous: NumPy computes its scalars by other routines, and a batch
-        # would differ from single points in the last bit. For the same reason powers above the
-        # square, which are the C library's, are written as products.
+        # contiguous arrays, never scalars: NumPy computes these otherwise, and a batch would
+        # differ from single points in the last bit. (Powers above the square are products in all
+        # surfaces: np.power is the C library's, and its last bit changes with the machine.)
         return x.reshape(-1, math.prod(self.shape)).T.copy().reshape(*self.shape, -1)
 
     def _per_point(self, values: Array, x: Array) -> Any:
