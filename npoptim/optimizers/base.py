@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
@@ -101,6 +101,9 @@ class Optimizer(Driver, ABC):
 
     def _rule(self, name: str) -> Optimizer:
         return self
+
+    def _rules(self, names: Iterable[str], t: int) -> dict[str, Optimizer]:
+        return dict.fromkeys(names, self.at(t))
 
 
 def norm(x: Array) -> Array:

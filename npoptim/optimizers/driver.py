@@ -7,11 +7,12 @@ import threading
 import weakref
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import repeat
 from operator import setitem
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from npoptim.optimizers.blocks import BLOCK, update_in_blocks
 
 if TYPE_CHECKING:
     from npoptim.optimizers.base import Array, Optimizer, State
+
+#: dtypes that are computed in as they are
+NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
 #: Up to this many bytes of parameters and state a step happens whole or not at
 #: all; above, one parameter at a time, so that memory does not double.
@@ -40,7 +44,36 @@ class Memory:
         """Drop what only saves work: it is found again at the next step."""
         self.checked: tuple[Any, ...] | None = None  # hyper-parameters seen valid
         self.schedules: list[str] = []  # those that are schedules
-        self.arrays: list[weakref.ref[Any]] = []  # parameters seen not to overlap
+        self.seen: dict[str, tuple[Any, Any, Any]] = {}  # name -> parameter (weakly), shape, dtype
+
+    def recognizes(self, params: dict[str, Any], grads: dict[str, Any]) -> bool:
+        """Whether these are the very arrays of the last step, unchanged, and plain gradients.
+
+        Then nothing about them need be checked again but the numbers.
+        """
+        seen = self.seen
+        if not 0 < len(seen) == len(params) == len(grads):
+            return False
+        for name, p in params.items():
+            if name not in seen or name not in grads:
+                return False
+            ref, shape, dtype = seen[name]
+            g = grads[name]
+            if (
+                ref() is not p
+                or type(g) is not np.ndarray
+                or not p.shape == g.shape == shape
+                or p.dtype is not dtype
+                or g.dtype is not dtype
+                or not p.flags.writeable
+            ):
+                return False
+        return True
+
+    def remember(self, params: dict[str, Any]) -> None:
+        """These arrays have been checked."""
+        if all(type(p) is np.ndarray for p in params.values()):
+            self.seen = {name: (weakref.ref(p), p.shape, p.dtype) for name, p in params.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("t", "state", "layout", "broken")
@@ -105,30 +138,33 @@ class Driver:
         if memory.broken:
             raise RuntimeError(memory.broken)
         params, grads = checks.named(params, "params"), checks.named(grads, "grads")
+        if not memory.recognizes(params, grads):
+            self._check(params, grads)
+            memory.remember(params)
+            if np.memmap in map(type, params.values()):
+                params = {name: np.asarray(p) for name, p in params.items()}  # the same memory
         t = memory.t + 1
-        layout = self._check(params, grads)
         rules = self._rules(params, t)
         with np.errstate(all="ignore"):
             work = [
                 (name, p, *_ready(rules[name], name, p, grads[name], memory.state.get(name)))
                 for name, p in params.items()
             ]
-            if _nbytes(work) > ATOMIC:
-                self._step_one_by_one(work, rules, t, layout)
+            if _above(work, ATOMIC):
+                self._step_one_by_one(work, rules, t)
                 return
-            targets: list[Any] = []
-            values: list[Any] = []
-            state = {}
+            targets, values, state = [], [], {}
             for name, p, q, g, slots in work:
                 new, state[name] = _advance(rules[name], name, q, g, t, slots)
                 targets.append(p)
-                values.append(_cast(name, new, p))
-        keys = [...] * len(targets) + ["t", "state", "layout"]
+                values.append(new if new.dtype is p.dtype else _cast(name, new, p))
         # one call without a line of Python in it: no signal comes in between
-        deque(map(setitem, [*targets, *[vars(memory)] * 3], keys, [*values, t, state, layout]), 0)
+        own, layout = vars(memory), memory.layout or _layout(params)
+        keys = (*repeat(..., len(targets)), "t", "state", "layout")
+        deque(map(setitem, (*targets, own, own, own), keys, (*values, t, state, layout)), 0)
 
-    def _check(self, params: dict[str, Any], grads: dict[str, Any]) -> dict[str, Any]:
-        """The layout of `params`, once everything about both dicts is in order."""
+    def _check(self, params: dict[str, Any], grads: dict[str, Any]) -> None:
+        """Errors unless everything about both dicts is in order."""
         memory = self._memory
         if not params:
             raise ValueError("params is empty: there is nothing to optimize.")
@@ -136,33 +172,28 @@ class Driver:
             checks.parameter(name, p)
         if memory.layout:
             checks.layout(params, memory.layout)
-        arrays = list(params.values())
-        if len(arrays) != len(memory.arrays) or any(
-            seen() is not p for seen, p in zip(memory.arrays, arrays, strict=True)
+        if len(memory.seen) != len(params) or any(
+            name not in memory.seen or memory.seen[name][0]() is not p for name, p in params.items()
         ):
             checks.no_overlap(params)
-            memory.arrays = [weakref.ref(p) for p in arrays]
         if grads.keys() != params.keys():
             checks.same_names(grads, params, "grads must have the names of params")
         for name, p in params.items():
             checks.gradient(name, grads[name], p)
-        return memory.layout or {name: (p.shape, p.dtype) for name, p in params.items()}
 
-    def _rules(self, names: Mapping[str, Any], t: int) -> dict[str, Optimizer]:
+    def _rules(self, names: Iterable[str], t: int) -> dict[str, Optimizer]:
         """The rule of every parameter at step `t`, schedules resolved once each."""
         found = {name: self._rule(name) for name in names}
         at = {id(rule): rule.at(t) for rule in {id(r): r for r in found.values()}.values()}
         return {name: at[id(rule)] for name, rule in found.items()}
 
-    def _step_one_by_one(
-        self, work: list[Any], rules: dict[str, Optimizer], t: int, layout: dict[str, Any]
-    ) -> None:
+    def _step_one_by_one(self, work: list[Any], rules: dict[str, Optimizer], t: int) -> None:
         memory = self._memory
         done: list[str] = []
         with interrupts_wait():
             for name, p, q, g, slots in work:
                 rule = rules[name]
-                check = _Check(type(rule).__name__, name)
+                check = _Check(rule, name)
                 try:
                     if q is p and _blockwise(rule, p, slots):
                         g = g.copy() if np.may_share_memory(g, p) else g
@@ -182,7 +213,8 @@ class Driver:
                     raise
                 memory.state[name] = slots
                 done.append(name)
-            memory.t, memory.layout = t, layout
+            memory.t = t
+            memory.layout = memory.layout or _layout({name: p for name, p, *_ in work})
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the memory: optimizer, t, layout and state by parameter name."""
@@ -219,34 +251,34 @@ def compute_dtype(dtype: Any) -> Any:
 
 def fresh_state(rule: Optimizer, p: Any) -> State:
     """The memory of `p` before its first step."""
-    slots = rule.form(p)[0](p)
-    return {k: np.asarray(x) for k, x in slots.items()} if p.ndim == 0 else slots
+    return {k: _array(x) for k, x in rule.form(p)[0](p).items()}
 
 
 def _ready(
     rule: Optimizer, name: str, p: Any, g: Any, slots: State | None
 ) -> tuple[Any, Any, State]:
     """Parameter and gradient in the dtype of arithmetic, and the memory."""
-    checks.all_finite(g, f"gradient of {name!r}")
-    dtype = compute_dtype(p.dtype)
-    q = p if p.dtype == dtype else p.astype(dtype)
-    if g.dtype != dtype:
-        g = g.astype(dtype)
-        checks.all_finite(g, f"gradient of {name!r}", f" as {dtype}")
-    return q, g, fresh_state(rule, q) if slots is None else slots
+    if not checks.finite(g):
+        checks.not_finite(g, f"gradient of {name!r}")
+    if p.dtype is not g.dtype or p.dtype not in NATIVE:
+        dtype = compute_dtype(p.dtype)
+        p, g = p.astype(dtype, copy=False), g.astype(dtype, copy=False)
+        if not checks.finite(g):
+            checks.not_finite(g, f"gradient of {name!r}", f" as {dtype}")
+    return p, g, fresh_state(rule, p) if slots is None else slots
 
 
 def _advance(rule: Optimizer, name: str, p: Any, g: Any, t: int, slots: State) -> tuple[Any, State]:
     """One step of one parameter into new arrays."""
     update = rule.form(p)[1]
-    check = _Check(type(rule).__name__, name)
+    check = _Check(rule, name)
     if _blockwise(rule, p, slots):
         new, after = np.empty_like(p), {k: np.empty_like(p) for k in slots}
         update_in_blocks(update, p, g, t, slots, new, after, check)
         return new, after
     new, after = update(p, g, t, **slots)
     if p.ndim == 0:  # NumPy turns arrays without axes into scalars
-        new, after = np.asarray(new), {k: np.asarray(x) for k, x in after.items()}
+        new, after = _array(new), {k: _array(x) for k, x in after.items()}
     check(new, after, p, slots)
     return new, after
 
@@ -254,28 +286,40 @@ def _advance(rule: Optimizer, name: str, p: Any, g: Any, t: int, slots: State) -
 class _Check:
     """Errors unless a rule kept shapes, dtypes and slots, and all it returned is finite."""
 
-    def __init__(self, rule: str, name: str) -> None:
-        self.who, self.name, self.passed = f"{rule}.update", name, False
+    __slots__ = ("name", "passed", "rule")
+
+    def __init__(self, rule: Optimizer, name: str) -> None:
+        self.rule, self.name, self.passed = rule, name, False
 
     def __call__(self, new: Any, after: State, p: Any, before: State) -> None:
-        name = self.name
-        _same(new, p, f"{self.who} returned {name!r}")
-        checks.all_finite(new, f"{name!r} after the step", _REMEDY)
+        if not _alike(new, p):
+            _changed(new, p, f"{self._who} returned {self.name!r}")
+        if not checks.finite(new):
+            checks.not_finite(new, f"{self.name!r} after the step", _REMEDY)
         if after.keys() != before.keys():
-            checks.same_names(after, before, f"{self.who} must return the state it was given")
+            checks.same_names(after, before, f"{self._who} must return the state it was given")
         for slot, x in after.items():
-            _same(x, before[slot], f"{self.who} returned state {slot!r}")
-            checks.all_finite(x, f"state {slot!r} of {name!r} after the step", _REMEDY)
+            if not _alike(x, before[slot]):
+                _changed(x, before[slot], f"{self._who} returned state {slot!r}")
+            if not checks.finite(x):
+                checks.not_finite(x, f"state {slot!r} of {self.name!r} after the step", _REMEDY)
         self.passed = True
+
+    @property
+    def _who(self) -> str:
+        return f"{type(self.rule).__name__}.update"
 
 
 _REMEDY = ": the gradient or lr is too large, or eps too small"
 
 
-def _same(x: Any, like: Any, what: str) -> None:
-    if getattr(x, "shape", None) != like.shape or x.dtype != like.dtype:
-        got = f"{x.dtype}{list(x.shape)}" if hasattr(x, "dtype") else type(x).__name__
-        raise TypeError(f"{what} as {got}; it must stay {like.dtype}{list(like.shape)}.")
+def _alike(x: Any, like: Any) -> bool:
+    return type(x) is type(like) and x.shape == like.shape and x.dtype == like.dtype
+
+
+def _changed(x: Any, like: Any, what: str) -> NoReturn:
+    got = f"{x.dtype}{list(x.shape)}" if hasattr(x, "dtype") else type(x).__name__
+    raise TypeError(f"{what} as {got}; it must stay {like.dtype}{list(like.shape)}.")
 
 
 def _cast(name: str, new: Any, p: Any) -> Any:
@@ -283,7 +327,8 @@ def _cast(name: str, new: Any, p: Any) -> Any:
     if new.dtype == p.dtype:
         return new
     new = new.astype(p.dtype)
-    checks.all_finite(new, f"{name!r} after the step", f" as {p.dtype}")
+    if not checks.finite(new):
+        checks.not_finite(new, f"{name!r} after the step", f" as {p.dtype}")
     return new
 
 
@@ -305,8 +350,22 @@ def _blockwise(rule: Optimizer, p: Array, slots: State) -> bool:
     )
 
 
-def _nbytes(work: list[Any]) -> int:
-    return sum(p.nbytes + sum(x.nbytes for x in slots.values()) for _, p, _, _, slots in work)
+def _above(work: list[Any], limit: int) -> bool:
+    """Whether parameters and state take more bytes than `limit`."""
+    total = 0
+    for _, p, _, _, slots in work:
+        total += p.nbytes
+        for x in slots.values():
+            total += x.nbytes
+    return total > limit
+
+
+def _layout(params: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], Any]]:
+    return {name: (p.shape, p.dtype) for name, p in params.items()}
+
+
+def _array(x: Any) -> Any:
+    return np.asarray(x) if isinstance(x, np.generic) else x
 
 
 @contextmanager

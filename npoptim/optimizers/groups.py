@@ -80,14 +80,13 @@ class Groups(Driver):
     def _rule(self, name: str) -> Optimizer:
         return self.rules[self.pattern(name)]._rule(name)
 
-    def _check(self, params: dict[str, Any], grads: dict[str, Any]) -> dict[str, Any]:
-        layout = super()._check(params, grads)
+    def _check(self, params: dict[str, Any], grads: dict[str, Any]) -> None:
+        super()._check(params, grads)
         if not self._memory.layout:
             used = {self.pattern(name) for name in params}
             idle = [p for p in self.rules if p not in used and p != "*"]
             if idle:
                 raise ValueError(f"patterns {idle} match no parameter of {list(params)}.")
-        return layout
 
     def _kind(self) -> str:
         return f"Groups({', '.join(f'{k}: {rule._kind()}' for k, rule in self.rules.items())})"

@@ -81,9 +81,10 @@ def test_names_and_patterns_must_meet():
         ({"*.b": npo.SGD()}, "'0.W' matches none"),
         ({"*.bias": npo.SGD(), "*": npo.SGD()}, "match no parameter"),
     ):
-        params = fresh()
-        with pytest.raises(ValueError, match=words):
-            npo.Groups(rules).step(params, GRADS)
+        params, opt = fresh(), npo.Groups(rules)
+        for _ in range(2):  # a second try is no better
+            with pytest.raises(ValueError, match=words):
+                opt.step(params, GRADS)
         assert all((params[k] == v).all() for k, v in PARAMS.items())
 
 
