@@ -9,9 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from npoptim import data, models, schedules, surfaces
+    from npoptim import data, gradients, models, schedules, surfaces
+    from npoptim.backend import BackendUnavailable, to_device, to_host, use_backend
+    from npoptim.checkpoint import CheckpointError, load, save
     from npoptim.contract import ContractError, check_optimizer
     from npoptim.gradients import check_gradients, clip_by_global_norm, clip_by_value
+    from npoptim.history import History
     from npoptim.optimizers import get_optimizer, optimizers
     from npoptim.optimizers.adafactor import Adafactor
     from npoptim.optimizers.adam import Adam
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
     from npoptim.optimizers.momentum import Momentum
     from npoptim.optimizers.nesterov import Nesterov
     from npoptim.optimizers.sgd import SGD
-    from npoptim.training import History, train
+    from npoptim.trace import Trace, first_difference, trace
+    from npoptim.training import train
     from npoptim.trajectory import Trajectory, run
 
 __version__ = "0.1.0"
@@ -35,9 +39,11 @@ __version__ = "0.1.0"
 # public name -> where it lives; imported when first asked for, so that
 # `import npoptim` costs next to nothing
 _HOME = {
+    "BackendUnavailable": "backend",
+    "CheckpointError": "checkpoint",
     "ContractError": "contract",
     "Groups": "optimizers.groups",
-    "History": "training",
+    "History": "history",
     "NonFiniteError": "optimizers.checks",
     "Optimizer": "optimizers.base",
     "Trajectory": "trajectory",
@@ -45,12 +51,19 @@ _HOME = {
     "check_optimizer": "contract",
     "clip_by_global_norm": "gradients",
     "clip_by_value": "gradients",
+    "first_difference": "trace",
     "get_optimizer": "optimizers",
+    "load": "checkpoint",
     "pseudocode": "optimizers.box",
     "run": "trajectory",
+    "save": "checkpoint",
+    "to_device": "backend",
+    "to_host": "backend",
+    "Trace": "trace",
     "train": "training",
+    "use_backend": "backend",
 }
-_MODULES = ("data", "models", "optimizers", "schedules", "surfaces")
+_MODULES = ("data", "gradients", "models", "optimizers", "schedules", "surfaces", "trace")
 
 
 def __getattr__(name: str) -> Any:
@@ -81,6 +94,8 @@ __all__ = [
     "Adafactor",
     "Adam",
     "AdamW",
+    "BackendUnavailable",
+    "CheckpointError",
     "ContractError",
     "Groups",
     "History",
@@ -89,18 +104,27 @@ __all__ = [
     "Nesterov",
     "NonFiniteError",
     "Optimizer",
+    "Trace",
     "Trajectory",
     "check_gradients",
     "check_optimizer",
     "clip_by_global_norm",
     "clip_by_value",
     "data",
+    "first_difference",
     "get_optimizer",
+    "gradients",
+    "load",
     "models",
     "optimizers",
     "pseudocode",
     "run",
+    "save",
     "schedules",
     "surfaces",
+    "to_device",
+    "to_host",
+    "trace",
     "train",
+    "use_backend",
 ]

@@ -42,6 +42,10 @@ class DeviceArray(NDArrayOperatorsMixin):
         """A copy on the host: the one way out, as in CuPy."""
         return self._value.copy()
 
+    def set(self, value: NDArray[Any]) -> None:
+        """Take over an array from the host: the one way in."""
+        self._value[...] = value
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self._value.shape

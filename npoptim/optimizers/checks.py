@@ -215,7 +215,7 @@ def parameter(name: str, p: Any) -> None:
     array(p, f"parameter {name!r}")
     if p.dtype.kind != "f":
         raise TypeError(f"parameter {name!r} must be of a floating dtype. Got {p.dtype} instead.")
-    if not p.flags.writeable:
+    if isinstance(p, np.ndarray) and not p.flags.writeable:
         raise ValueError(f"parameter {name!r} is read-only: a step changes it in place.")
 
 

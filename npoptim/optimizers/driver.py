@@ -217,14 +217,14 @@ class Driver:
             memory.layout = memory.layout or _layout({name: p for name, p, *_ in work})
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of the memory: optimizer, t, layout and state by parameter name."""
+        """A copy of the memory, in NumPy: optimizer, t, layout and state by parameter name."""
         memory = self._memory
         return {
             "optimizer": self._kind(),
             "t": memory.t,
             "layout": {k: (shape, dtype.str) for k, (shape, dtype) in memory.layout.items()},
             "state": {
-                name: {slot: x.copy() for slot, x in slots.items()}
+                name: {slot: _on_host(x) for slot, x in slots.items()}
                 for name, slots in memory.state.items()
             },
         }
@@ -265,7 +265,11 @@ def _ready(
         p, g = p.astype(dtype, copy=False), g.astype(dtype, copy=False)
         if not checks.finite(g):
             checks.not_finite(g, f"gradient of {name!r}", f" as {dtype}")
-    return p, g, fresh_state(rule, p) if slots is None else slots
+    if slots is None:
+        slots = fresh_state(rule, p)
+    elif slots and type(p) is not type(next(iter(slots.values()))):
+        slots = _moved(slots, name, fresh_state(rule, p))
+    return p, g, slots
 
 
 def _advance(rule: Optimizer, name: str, p: Any, g: Any, t: int, slots: State) -> tuple[Any, State]:
@@ -362,6 +366,22 @@ def _above(work: list[Any], limit: int) -> bool:
 
 def _layout(params: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], Any]]:
     return {name: (p.shape, p.dtype) for name, p in params.items()}
+
+
+def _on_host(x: Any) -> Any:
+    return x.copy() if isinstance(x, np.ndarray) else x.get()
+
+
+def _moved(slots: State, name: str, there: Any) -> State:
+    """State from the host, as after loading, on the device of its parameter."""
+    for slot, x in slots.items():
+        if not hasattr(there[slot], "set"):
+            raise TypeError(
+                f"parameter {name!r} is on the host, its state on a {type(x).__module__} device: "
+                f"move the parameter with npoptim.to_device."
+            )
+        there[slot].set(x)
+    return there  # type: ignore[no-any-return]
 
 
 def _array(x: Any) -> Any:

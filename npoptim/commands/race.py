@@ -1,0 +1,64 @@
+"""`npoptim race`: every optimizer on a surface, each at its own best lr."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "race optimizers on a surface, each at its own best lr"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `npoptim race`."""
+    from npoptim.cli import count, folder, positive
+
+    parser.add_argument("surface", metavar="SURFACE", help="rosenbrock, ravine, …")
+    parser.add_argument("--optimizers", metavar="A,B,…", help="names; by default all there are")
+    parser.add_argument("--steps", type=positive, default=500, metavar="N", help="default: 500")
+    parser.add_argument("--noise", type=float, metavar="SD", help="noise of the gradient, its SD")
+    parser.add_argument("--seed", type=count, metavar="S", help="seed of the noise; default: 0")
+    parser.add_argument("--theme", choices=("light", "dark"), default="light")
+    parser.add_argument(
+        "--out", type=folder, default="npoptim-out", metavar="DIR", help="folder of the pictures"
+    )
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Race, print the table, draw the paths and the loss curves."""
+    import json
+
+    from npoptim import surfaces
+    from npoptim.cli import UsageError, chosen_optimizers
+    from npoptim.extras import need
+    from npoptim.race import race, racers
+    from npoptim.view import plots, tables
+    from npoptim.view.files import save_figure, writable
+
+    surface = surfaces.get(args.surface)
+    names = None if args.optimizers is None else chosen_optimizers(args.optimizers)
+    racers(names)  # what is wrong with the names is said before anything else is done
+    if args.noise is not None:
+        surface = surfaces.noisy(surface, args.noise, args.seed or 0)
+    elif args.seed is not None:
+        raise UsageError("--seed is the seed of the noise, and there is none. Add --noise SD.")
+    out = writable(args.out)
+    need("matplotlib.figure", extra="plot")
+    bar = need("tqdm.auto", extra="plot").tqdm
+
+    result = race(
+        surface,
+        names,
+        steps=args.steps,
+        progress=lambda field: bar(field, unit=" optimizers", leave=False, disable=None),
+    )
+    pictures = {"paths": plots.race, "loss": plots.loss}
+    files = [
+        save_figure(draw(result, args.theme), out / f"race_{surface.name}_{what}.png")
+        for what, draw in pictures.items()
+    ]
+    if args.json:
+        print(json.dumps({**result.summary(), "files": list(map(str, files))}, allow_nan=False))
+        return 0
+    print(f"{surface!r}: f = {surface.formula}\n\n{tables.race(result)}\n")
+    print("\n".join(f"picture: {file}" for file in files))
+    return 0

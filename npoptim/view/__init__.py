@@ -1,0 +1,1 @@
+"""Everything people look at: pictures, tables, and how they get into files."""

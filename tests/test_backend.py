@@ -1,0 +1,121 @@
+"""The backend: what happens without a GPU, and a whole training on the strict stand-in."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import npoptim as npo
+from npoptim import backend
+from npoptim.optimizers import checks
+from npoptim.standin import DeviceArray
+
+
+@pytest.fixture
+def device(monkeypatch):
+    """The stand-in in CuPy's place: it refuses every round trip to the host."""
+    fake = SimpleNamespace(
+        ndarray=DeviceArray, asarray=lambda x: DeviceArray(x.copy()), is_available=lambda: True
+    )
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    monkeypatch.setattr(backend, "_chosen", None)
+    monkeypatch.setattr(checks, "ARRAY_TYPES", set(checks.ARRAY_TYPES))
+    npo.use_backend("cupy")
+    return fake
+
+
+def on_host(tree):
+    return npo.to_host(tree)
+
+
+@pytest.mark.parametrize("rule", npo.optimizers().values(), ids=lambda c: c.__name__)
+def test_a_step_never_leaves_the_device(rule, device):
+    rng = np.random.default_rng(0)
+    params = {
+        "W": rng.normal(size=(7, 5)),
+        "b": rng.normal(size=5),
+        "K": rng.normal(size=(2, 3, 4)),
+    }
+    params["h"] = params["b"].astype(np.float16)
+    grads = {k: rng.normal(size=v.shape) for k, v in params.items()}
+    there, opt, plain = npo.to_device(params), rule(), rule()
+    for _ in range(3):
+        opt.step(there, npo.to_device(grads))
+        plain.step(params, grads)
+    for name, p in on_host(there).items():
+        assert p.tobytes() == params[name].tobytes(), name
+    state = on_host(opt.state)
+    for name, slots in plain.state.items():
+        for slot, x in slots.items():
+            assert state[name][slot].tobytes() == x.tobytes()
+    assert opt.state_nbytes == plain.state_nbytes
+    loaded = rule()
+    loaded.load_state_dict(opt.state_dict())
+    loaded.step(there, npo.to_device(grads))
+    plain.step(params, grads)
+    for name, p in on_host(there).items():
+        assert p.tobytes() == params[name].tobytes(), name
+
+
+def test_arrays_of_two_devices_do_not_mix(device):
+    p, g = np.ones(3), np.ones(3)
+    with pytest.raises(TypeError, match="to_device"):
+        npo.SGD().step(npo.to_device(p), g)
+    with pytest.raises(TypeError, match="to_device"):
+        npo.SGD().step(p, npo.to_device(g))
+    opt = npo.Adam()
+    opt.step(p, g)
+    opt.step(npo.to_device(p), npo.to_device(g))  # the state follows, as after loading
+    with pytest.raises(TypeError, match="to_device"):
+        opt.step(p, g)
+    assert opt.t == 2
+
+
+def test_trees_go_there_and_back(device):
+    tree = {"a": [np.ones(2), (np.zeros(1), 3)], "b": "text"}
+    there = npo.to_device(tree)
+    assert isinstance(there["a"][1][0], DeviceArray)
+    assert there["b"] == "text"
+    back = npo.to_host(there)
+    assert back["a"][0].tolist() == [1, 1]
+    assert back["a"][1] == (np.zeros(1), 3)
+
+
+def test_numpy_is_the_default_and_moves_nothing(monkeypatch):
+    monkeypatch.setattr(backend, "_chosen", None)
+    monkeypatch.delenv(backend.VARIABLE, raising=False)
+    tree = {"a": np.ones(2)}
+    assert backend.backend() == "numpy"
+    assert npo.to_device(tree) is tree
+    assert npo.to_host(tree) is tree
+
+
+def test_cupy_without_a_gpu(monkeypatch):
+    monkeypatch.setattr(backend, "_chosen", "numpy")
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(is_available=lambda: False))
+    with pytest.raises(npo.BackendUnavailable, match="nvidia-smi"):
+        npo.use_backend("cupy")
+    assert backend.backend() == "numpy"
+
+
+def test_cupy_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(npo.BackendUnavailable, match=r"npoptim\[gpu\]"):
+        npo.use_backend("cupy")
+
+
+def test_the_environment_chooses():
+    code = "import npoptim as npo; npo.to_device({})"
+    env = {**os.environ, backend.VARIABLE: "numpi"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert "backend must be one of numpy, cupy. Got 'numpi'" in done.stderr
+    assert "Did you mean 'numpy'" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["torch", None, 3])
+def test_an_unknown_backend(name):
+    with pytest.raises(ValueError, match="numpy, cupy"):
+        npo.use_backend(name)
