@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from npoptim import data, gradients, models, schedules, surfaces
+    from npoptim import data, gradients, homework, models, schedules, surfaces
     from npoptim.backend import BackendUnavailable, to_device, to_host, use_backend
     from npoptim.checkpoint import CheckpointError, load, save
     from npoptim.contract import ContractError, check_optimizer
@@ -63,7 +63,16 @@ _HOME = {
     "train": "training",
     "use_backend": "backend",
 }
-_MODULES = ("data", "gradients", "models", "optimizers", "schedules", "surfaces", "trace")
+_MODULES = (
+    "data",
+    "gradients",
+    "homework",
+    "models",
+    "optimizers",
+    "schedules",
+    "surfaces",
+    "trace",
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -114,6 +123,7 @@ __all__ = [
     "first_difference",
     "get_optimizer",
     "gradients",
+    "homework",
     "load",
     "models",
     "optimizers",

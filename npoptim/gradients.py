@@ -92,7 +92,7 @@ def check_gradients(
             # an axis is measured against a mean element of g, a direction against all of g;
             # what lies far below the loss itself no difference of losses can resolve
             typical = float(np.linalg.norm(g) * np.linalg.norm(u)) / math.sqrt(p.size)
-            least = 1e-4 * max(abs(loss), abs(moved(step)))
+            least = 1e-4 * max(abs(loss), abs(moved(step) - loss) / step)
             scale = max(abs(slope), abs(claimed), typical, least)
             error = float(np.maximum(error, abs(slope - claimed) / scale if scale else 0.0))
         errors[name] = error

@@ -87,7 +87,7 @@ def run(surface: Any, opt: Any, start: Any = None, steps: int = 500) -> Trajecto
 
     >>> from npoptim import SGD
     >>> run("booth", SGD(lr=0.05), steps=100)
-    <Trajectory: 100 steps of SGD(lr=0.05) on booth, f 388 -> 1.01e-08>
+    <Trajectory: 100 steps of SGD(lr=0.05) on booth, f 482 -> 2.26e-08>
 
     Raises TypeError or ValueError for anything that is no surface, optimizer,
     point or number of steps. A run that diverges is recorded, not raised.
@@ -169,7 +169,7 @@ def _together(surface: Any, opt: Any, x: Array, steps: int) -> Trajectory:
     """B runs of an element rule as one array."""
     source = copy.deepcopy(surface)
     path = _empty(surface, _fresh(opt), x, steps)
-    at = _stacked(path.optimizer) if isinstance(opt, list) else path.optimizer.at
+    at = _stacked(path.optimizer, x.ndim) if isinstance(opt, list) else path.optimizer.at
     state = fresh_state(at(1), x)
     path.states.update({k: np.full((steps, *v.shape), np.nan) for k, v in state.items()})
     with np.errstate(all="ignore"):
@@ -200,14 +200,14 @@ def _fresh(opt: Any) -> Any:
     return [rule.fresh() for rule in opt] if isinstance(opt, list) else opt.fresh()
 
 
-def _stacked(rules: list[Optimizer]) -> Any:
-    """t -> one rule whose hyper-parameters are those of all `rules`, one a row."""
+def _stacked(rules: list[Optimizer], ndim: int) -> Any:
+    """t -> one rule whose hyper-parameters are those of all `rules`, one a row of the points."""
 
     def stack(values: tuple[Any, ...]) -> Any:
         if isinstance(values[0], tuple):
             return tuple(map(stack, zip(*values, strict=True)))
         same = all(v == values[0] for v in values)
-        return values[0] if same else _Numbers(values)
+        return values[0] if same else _Numbers(values, ndim)
 
     def at(t: int) -> Optimizer:
         now = [rule.at(t).hyper() for rule in rules]
@@ -220,13 +220,13 @@ def _stacked(rules: list[Optimizer]) -> Any:
 
 
 class _Numbers(NDArrayOperatorsMixin):
-    """B hyper-parameters at once, in arithmetic with arrays of B rows.
+    """B hyper-parameters at once, in arithmetic with arrays of B rows and `ndim` axes.
 
     Powers are taken one by one: Python's and NumPy's may differ in the last bit.
     """
 
-    def __init__(self, values: Sequence[float]) -> None:
-        self.values = np.array(values)[:, None]
+    def __init__(self, values: Sequence[float], ndim: int) -> None:
+        self.values = np.reshape(values, (-1, *[1] * (ndim - 1)))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if ufunc is np.power:

@@ -50,11 +50,12 @@ def test_many_starts_equal_single_runs_bit_for_bit(rule, noise):
 
 
 @every_rule
-def test_many_rates_equal_single_runs_even_where_they_diverge(rule):
+@pytest.mark.parametrize("surface", ["rosenbrock", "factorisation"])
+def test_many_rates_equal_single_runs_even_where_they_diverge(rule, surface):
     rules = [rule(lr=lr) for lr in 10.0 ** np.arange(-3, 4)]
-    many = npo.run("rosenbrock", rules, steps=60)
+    many = npo.run(surface, rules, steps=60)
     for i, one in enumerate(rules):
-        equal(many[i], npo.run("rosenbrock", one, steps=60))
+        equal(many[i], npo.run(surface, one, steps=60))
 
 
 def test_many_betas_and_schedules_equal_single_runs():

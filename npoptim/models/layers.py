@@ -44,7 +44,7 @@ def gathered(index: Array, dout: Array, rows: int) -> Array:
     array([[5., 0., 3., 0.]])
     """
     e = index.reshape(-1, 1) == np.arange(rows, like=index)
-    dE = outer(e.astype(dout.dtype), dout)  # ∂L/∂E = eᵀ ∂L/∂out  (3)
+    dE: Array = outer(e.astype(dout.dtype), dout)  # ∂L/∂E = eᵀ ∂L/∂out  (3)
     return dE
 
 

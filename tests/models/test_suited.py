@@ -141,10 +141,10 @@ def test_trigrams_without_counts_know_the_number_of_tokens():
 
 
 def test_padding_is_not_predicted():
-    x, y = np.array([[0, 1, 0]]), np.array([[1, 0, -1]])
-    assert trigram_loss(Text((x, y), (x, y)), k=0.5) == trigram_loss(
-        Text((x[:, :2], y[:, :2]), (x[:, :2], y[:, :2])), k=0.5
-    )
+    x, y = np.array([[0, 1, 0], [0, 1, 1]]), np.array([[1, 0, -1], [1, 1, 0]])
+    # twice 1 after (start, start); once each what follows; two tokens, so p = (c + 1) / (Σ + 2)
+    expected = -np.mean(np.log([3 / 4, 3 / 4, 2 / 4, 2 / 4, 2 / 3]))
+    assert trigram_loss(Text((x, y), (x, y)), k=1) == pytest.approx(expected, rel=1e-14)
 
 
 def test_a_negative_k_is_refused():
