@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -173,13 +174,15 @@ def race(
     [('SGD', 0.18, 17), ('Momentum', 0.032, 60)]
     """
     surface = surfaces.get(surface) if isinstance(surface, str) else surface
+    if not isinstance(surface, Surface):
+        raise TypeError(f"surface must be a Surface or its name. Got {surface!r} instead.")
     grid = tuple(float(lr) for lr in grid)
-    if not grid or list(grid) != sorted(set(grid)) or not (0 < grid[0] <= grid[-1] < math.inf):
+    if not grid or not all(a < b for a, b in pairwise((0.0, *grid, math.inf))):
         raise ValueError(f"grid must hold rising lr in the range (0, inf). Got {grid} instead.")
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance must be in the range (0, 1). Got {tolerance!r} instead.")
-    if not isinstance(steps, bool) and isinstance(steps, int) and steps < 1:
-        raise ValueError(f"steps must be an int in the range [1, inf). Got {steps} instead.")
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+        raise ValueError(f"steps must be an int in the range [1, inf). Got {steps!r} instead.")
     field = racers(optimizers)
     start, bottom = float(surface.f(surface.start)), _bottom(surface)
     slack = tolerance * max(start - bottom, 0)
@@ -206,7 +209,7 @@ def race(
             )
         )
     entries.sort(key=lambda e: (math.inf if e.steps is None else e.steps, e.f))
-    return Race(surface, steps, grid, bottom + slack, entries)
+    return Race(surface, int(steps), grid, bottom + slack, entries)
 
 
 def racers(optimizers: Sequence[str | Optimizer] | None = None) -> list[tuple[str, Optimizer]]:
@@ -215,6 +218,8 @@ def racers(optimizers: Sequence[str | Optimizer] | None = None) -> list[tuple[st
     >>> racers(["adamw"])
     [('adamw', AdamW(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0))]
     """
+    if isinstance(optimizers, str):
+        raise TypeError(f"optimizers must be a list, of names too. Got {optimizers!r} instead.")
     found: list[tuple[str, Optimizer]] = []
     for item in list(registered()) if optimizers is None else optimizers:
         if isinstance(item, Optimizer):

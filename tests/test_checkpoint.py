@@ -6,6 +6,8 @@ import json
 import math
 import os
 import pickle
+import re
+import stat
 import struct
 import sys
 import types
@@ -168,6 +170,15 @@ def test_one_array_comes_back_as_one_array(tmp_path):
     assert same(back, p)
     again.step(back, back.copy())
     assert again.t == 2
+
+
+def test_parameters_may_be_any_mapping_and_a_path_bytes(tmp_path):
+    params, path = types.MappingProxyType({"W": np.ones(2)}), os.fsencode(tmp_path / "run")
+    save(path, params, npo.SGD())
+    assert same(load(path).params, {"W": np.ones(2)})
+    (tmp_path / "run").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=f"^{re.escape(str(tmp_path / 'run'))} cannot be"):
+        load(path)
 
 
 def test_any_name_will_do(tmp_path):
@@ -843,6 +854,15 @@ def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
     assert str(caught.value) == f"[Errno {errno.EACCES}] {wanted}"
 
 
+def test_an_error_without_a_number_keeps_its_words(tmp_path, monkeypatch):
+    def odd(*args):
+        raise OSError("odd")
+
+    monkeypatch.setattr("npoptim.checkpoint.archive.write", odd)
+    with pytest.raises(OSError, match="the checkpoint cannot be written: odd: "):
+        save(tmp_path / "run.npz", np.ones(1), npo.SGD())
+
+
 def test_a_folder_is_not_replaced(tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises(FileExistsError, match=r"a folder or a device is in its place: '.*run'"):
@@ -878,12 +898,11 @@ def test_systems_without_folder_sync(system, tmp_path, monkeypatch):
 
 
 def test_data_reach_the_disk_before_the_name(tmp_path, monkeypatch):
-    done = []
-    for name in ("fsync", "replace"):
-        real = getattr(os, name)
-        monkeypatch.setattr(
-            os, name, lambda *a, name=name, real=real: (done.append(name), real(*a))
-        )
-    saved(tmp_path)
-    assert done[:2] == ["fsync", "replace"]
-    assert done[2:] == (["fsync"] if hasattr(os, "O_DIRECTORY") else [])
+    done, real = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: done.append(os.fstat(handle)))
+    monkeypatch.setattr(os, "replace", lambda *names: (done.append("replace"), real(*names)))
+    path, _, _ = saved(tmp_path)
+    content, name, *folder = done
+    assert content.st_size == path.stat().st_size
+    assert name == "replace"
+    assert [stat.S_ISDIR(f.st_mode) for f in folder] == [True] * hasattr(os, "O_DIRECTORY")

@@ -77,9 +77,9 @@ def test_of_the_lr_that_arrive_the_fastest_is_best():
     assert arrived.tolist() == [False, True, True]
     assert result.entries[0].lr == 0.1
     # not the last digits of f, but the steps
-    digits = race("quadratic", ["momentum"], grid=[0.03, 0.3])
+    digits = race("booth", ["nesterov"], grid=[0.018, 0.032])
     assert np.argmin(digits.entries[0].tried) == 1
-    assert digits.entries[0].lr == 0.03
+    assert digits.entries[0].lr == 0.018
 
 
 def test_where_none_arrives_the_lowest_last_f_is_best():
@@ -149,7 +149,7 @@ def test_named_optimizers_have_no_weight_decay_and_given_ones_keep_theirs():
 
 def test_without_decay_adam_and_adamw_are_alike(everyone):
     groups = [[entry.name for entry in group] for group in everyone.alike]
-    assert sorted(sum(groups, [])) == sorted(NAMES)
+    assert sorted(name for group in groups for name in group) == sorted(NAMES)
     assert ["adam", "adamw"] in [sorted(group) for group in groups]
     assert ["momentum"] in groups
 
@@ -203,6 +203,12 @@ def test_progress_wraps_the_list_of_optimizers():
         ({"steps": 0}, r"steps must be an int in the range \[1, inf\). Got 0"),
         ({"grid": []}, "grid must hold rising lr"),
         ({"grid": [1.0, 0.1]}, "grid must hold rising lr"),
+        ({"grid": [0.1, 1.0, 0.5, 2.0]}, "grid must hold rising lr"),
+        ({"grid": [0.1, 0.1]}, "grid must hold rising lr"),
+        ({"grid": [0.1, float("nan"), 1.0]}, "grid must hold rising lr"),
+        ({"grid": [0.1, float("inf")]}, "grid must hold rising lr"),
+        ({"steps": True}, "Got True instead"),
+        ({"steps": 2.0}, "Got 2.0 instead"),
         ({"grid": [0.0, 0.1]}, "grid must hold rising lr"),
         ({"grid": [0.1, float("nan")]}, "grid must hold rising lr"),
         ({"tolerance": 0}, r"tolerance must be in the range \(0, 1\)"),
@@ -214,8 +220,21 @@ def test_bad_input_is_named(arguments, message):
         race(**given)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"surface": 3}, r"surface must be a Surface or its name\. Got 3"),
+        ({"optimizers": "adam"}, r"optimizers must be a list, of names too\. Got 'adam'"),
+        ({"optimizers": [npo.Groups({"*": npo.SGD()})]}, "the name of an optimizer"),
+    ],
+)
+def test_input_of_another_kind_is_named(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        race(**{"surface": "booth", "optimizers": FEW, **arguments})
+
+
 def test_a_rule_dropped_into_the_folder_is_raced(tmp_path):
-    rule = '''
+    rule = """
 from dataclasses import dataclass
 from npoptim.optimizers.base import Optimizer
 
@@ -226,7 +245,7 @@ class HalfStep(Optimizer):
 
     def update(self, p, g, t):
         return p - self.lr * g / 2, {}
-'''
+"""
     (tmp_path / "halfstep.py").write_text(rule)
     code = f"""
 import npoptim.optimizers

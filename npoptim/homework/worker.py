@@ -86,6 +86,8 @@ def _trace(cls: type, case: Case) -> dict[str, Any]:
 
 
 def _said(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "MemoryError: it used more memory than a homework may."
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:

@@ -16,9 +16,11 @@ from npoptim.view.style import Theme
 Array = NDArray[Any]
 
 FONT = "DejaVu Sans"  # comes with matplotlib and has the letters of every formula
+MARKS = 6  # the layer of start and minima, which labels keep off
 _DPI = 160
 _WIDTH = 8.0  # inches, as all lengths of a page
 _TOP, _LEFT = 0.95, 0.75
+_TITLE = 0.34  # below the upper edge
 _BANDS = 14
 
 
@@ -34,8 +36,8 @@ def page(
 ) -> tuple[Any, list[Any]]:
     """A figure with title and caption, and axes of the given (width, height) side by side.
 
-    All lengths are in inches; `left` and `right` are margins. Nothing global is touched: neither
-    pyplot nor the settings of matplotlib.
+    All lengths are in inches; `left` and `right` are margins. Nothing global
+    is touched: neither pyplot nor the settings of matplotlib.
     """
     figures = need("matplotlib.figure", extra="plot")
     agg = need("matplotlib.backends.backend_agg", extra="plot")
@@ -49,7 +51,7 @@ def page(
     fig._repr_png_ = functools.partial(_png, fig)
     text = functools.partial(fig.text, family=FONT, ha="left")
     x = left / width
-    text(x, 1 - 0.34 / height, title, size=16, weight="bold", color=theme.ink, va="center")
+    text(x, 1 - _TITLE / height, title, size=16, weight="bold", color=theme.ink, va="center")
     text(x, 1 - 0.66 / height, subtitle, size=11, color=theme.quiet, va="center")
     words = "\n".join(lines)
     text(
@@ -103,8 +105,8 @@ def box(surface: Surface, width: float = _WIDTH - _LEFT - 0.3) -> tuple[float, f
     return width, float(np.clip(width * (y1 - y0) / (x1 - x0), 0.55 * width, 0.9 * width))
 
 
-def draw(ax: Any, surface: Surface, theme: Theme) -> None:
-    """The contours of a surface, its start (a ring) and its minima (stars)."""
+def draw(ax: Any, surface: Surface, theme: Theme, starts: Array | None = None) -> None:
+    """The contours of a surface, its minima (stars) and starts (rings), by default its own."""
     need("matplotlib.contour", extra="plot")
     (x0, x1), (y0, y1) = surface.bounds
     x, y = np.linspace(x0, x1, 501), np.linspace(y0, y1, 501)
@@ -116,22 +118,19 @@ def draw(ax: Any, surface: Surface, theme: Theme) -> None:
     ax.set_ylim(y0, y1)
     plane = ("x", "y") if surface.shape == (2,) else ("u", "v")
     name_axes(ax, theme, *plane)
-    marks = {"clip_on": True, "linestyle": "none", "zorder": 6}
+    marks = {"clip_on": True, "linestyle": "none", "zorder": MARKS}
     for point in surface.project(surface.minima) if len(surface.minima) else []:
         ax.plot(*point, marker="*", ms=17, color=theme.ink, mec=theme.paper, mew=1.2, **marks)
-    start = surface.project(surface.start)
-    ax.plot(*start, marker="o", ms=10, mfc=theme.paper, mec=theme.ink, mew=2, **marks)
+    own = surface.project(surface.start if starts is None else starts)
+    points = np.unique(own.reshape(-1, 2), axis=0)
+    size = 10 if len(points) == 1 else 7
+    for point in points:
+        ax.plot(*point, marker="o", ms=size, mfc=theme.paper, mec=theme.ink, mew=size / 5, **marks)
     key = "○ start" + ("   ★ minimum" if len(surface.minima) else "")
-    ax.text(
-        *(1, 1.015),
-        key,
-        transform=ax.transAxes,
-        ha="right",
-        va="bottom",
-        size=10.5,
-        color=theme.ink,
-        family=FONT,
-    )
+    right = ax.get_position().x1
+    height = ax.figure.get_figheight()
+    text = {"ha": "right", "va": "center", "size": 10.5, "color": theme.ink, "family": FONT}
+    ax.figure.text(right, 1 - _TITLE / height, key, **text)
 
 
 def contour_levels(surface: Surface, heights: Array) -> Array:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from npoptim.extras import need
 from npoptim.view import ground, style
-from npoptim.view.style import Theme
 
 if TYPE_CHECKING:
     from npoptim.sweeps import Sweep

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npoptim.extras import need
-from npoptim.view.ground import FONT
+from npoptim.view.ground import FONT, MARKS
 from npoptim.view.labels import lengths, place, spread
 from npoptim.view.style import Style, Theme
 
@@ -18,6 +18,7 @@ Array = NDArray[Any]
 
 _MANY = 14  # lines; more stay without labels
 _DECADES = 12  # of a logarithmic axis; below lies rounding
+_LOST = 1e4  # times the first value; higher a curve need not be followed
 _SIZE = 10.5  # points, of a label
 _TANGLED = 8  # times across the picture; a line that long is drawn thin
 
@@ -30,29 +31,26 @@ class Line:
     label: str
     style: Style
 
+    @property
+    def finite(self) -> Array:
+        """The points without a NaN or an infinity."""
+        return self.points[np.isfinite(self.points).all(axis=-1)]
+
 
 def draw_paths(ax: Any, theme: Theme, lines: Sequence[Line]) -> None:
     """Paths in the plane, labelled where there is room."""
     frame = _frame(ax)
-    inked, shown = [], []
+    drawn = []
     for i, line in enumerate(lines):
-        points = line.points[np.isfinite(line.points).all(axis=-1)]
-        pixels = _clipped(ax.transData.transform(points), frame)
-        across = np.hypot(frame[2] - frame[0], frame[3] - frame[1])
-        tangled = lengths(pixels)[-1] > _TANGLED * across
-        _draw(ax, theme, line, points, _marks(pixels, i, len(lines)), 3 + i / 100, tangled)
-        inked.append(pixels)
-        shown.append(points)
-    if len(lines) > _MANY:
-        return
-    texts = [_text(ax, theme, line) for line in lines]
-    sizes = [_extent(ax, text) for text in texts]
-    taken = [_around(ax, artist) for artist in ax.lines if artist.get_zorder() == 6]
-    to_data = ax.transData.inverted().transform
-    spots = place(inked, sizes, frame, taken, late=len(lines) == 1)
-    for line, text, size, (anchor, centre) in zip(lines, texts, sizes, spots, strict=True):
-        text.set_position(to_data(centre))
-        _leader(ax, theme, line, to_data([anchor, _border(anchor, centre, size)]))
+        pixels = _clipped(ax.transData.transform(line.finite), frame)
+        tangled = lengths(pixels)[-1] > _TANGLED * np.hypot(
+            frame[2] - frame[0], frame[3] - frame[1]
+        )
+        _draw(ax, theme, line, line.finite, _marks(pixels, i, len(lines)), 3 + i / 100, tangled)
+        drawn.append((line, pixels))
+    if len(lines) <= _MANY:
+        marks = [_around(ax, artist) for artist in ax.lines if artist.get_zorder() == MARKS]
+        _label_inside(ax, theme, drawn, marks, late=len(lines) == 1)
 
 
 def margin(lines: Sequence[Line]) -> float:
@@ -69,7 +67,7 @@ def draw_curves(
     Jagged ones are drawn pale, under their running median. `goal` is a level
     to mark.
     """
-    finite = [line.points[np.isfinite(line.points).all(axis=-1)] for line in lines]
+    finite = [line.finite for line in lines]
     smooth = [running_median(points) if jagged(points) else points for points in finite]
     _limits(ax, smooth, log)
     (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
@@ -95,7 +93,7 @@ def draw_curves(
         (ends if reaches else early).append((line, pixels))
     if len(lines) <= _MANY:
         _label_ends(ax, theme, ends, frame)
-        _label_early(ax, theme, early, [pixels for _, pixels in ends], frame)
+        _label_inside(ax, theme, early, more=[pixels for _, pixels in ends], late=True)
 
 
 def jagged(points: Array) -> bool:
@@ -113,22 +111,29 @@ def running_median(points: Array) -> Array:
     half = max(n // 80, 1)
     middle = np.lib.stride_tricks.sliding_window_view(y, 2 * half + 1)
     places = np.unique(np.append(np.arange(0, n, max(n // 2000, 1)), n - 1))
-    medians = [
-        np.median(middle[i - half] if half <= i < n - half else y[i - near : i + near + 1])
-        for i, near in zip(places, np.minimum(places, n - 1 - places), strict=True)
-    ]
+    medians = np.array(
+        [
+            np.median(middle[i - half] if half <= i < n - half else y[i - near : i + near + 1])
+            for i, near in zip(places, np.minimum(places, n - 1 - places), strict=True)
+        ]
+    )
+    # where a curve jumps to and fro between two values, so does its median
+    medians[1:-1] = (medians[:-2] + 2 * medians[1:-1] + medians[2:]) / 4
     return np.stack([points[places, 0], medians], axis=-1)
 
 
 def _limits(ax: Any, curves: Sequence[Array], log: bool) -> None:
     x = np.concatenate([[0.0], *(c[:, 0] for c in curves)])
-    y = np.concatenate([c[:, 1] for c in curves])
+    y = np.concatenate([np.empty(0), *(c[:, 1] for c in curves)])
     ax.set_xlim(x.min(), max(x.max(), x.min() + 1))
     if log:
         y = y[y > 0] if (y > 0).any() else np.ones(1)
-        low = max(float(y.min()), float(y.max()) * 10.0**-_DECADES)
+        begin = max((float(c[0, 1]) for c in curves if len(c)), default=1.0)
+        # not the heights of a run that diverged
+        high = min(float(y.max()), max(begin, float(y.min())) * _LOST)
+        low = max(float(y.min()), high * 10.0**-_DECADES)
         ax.set_yscale("log")
-        ax.set_ylim(low / 2, float(y.max()) * 2)
+        ax.set_ylim(low / 2, high * 2)
     elif len(y):
         pad = 0.05 * max(float(np.ptp(y)), 1e-9)
         ax.set_ylim(y.min() - pad, y.max() + pad)
@@ -152,20 +157,15 @@ def _label_ends(
         _leader(ax, theme, line, to_data(knee), mark_end=True)
 
 
-def _label_early(
-    ax: Any,
-    theme: Theme,
-    early: Sequence[tuple[Line, Array]],
-    others: Sequence[Array],
-    frame: tuple[float, float, float, float],
+def _label_inside(
+    ax: Any, theme: Theme, drawn: Sequence[tuple[Line, Array]], *where: Any, **options: Any
 ) -> None:
-    """Labels within the picture."""
-    lines = [line for line, _ in early]
-    texts = [_text(ax, theme, line) for line in lines]
+    """Labels within the picture; `where` and `options` are those of `place`."""
+    texts = [_text(ax, theme, line) for line, _ in drawn]
     sizes = [_extent(ax, text) for text in texts]
+    spots = place([pixels for _, pixels in drawn], sizes, _frame(ax), *where, **options)
     to_data = ax.transData.inverted().transform
-    spots = place([pixels for _, pixels in early], sizes, frame, more=others, late=True)
-    for line, text, size, (anchor, centre) in zip(lines, texts, sizes, spots, strict=True):
+    for (line, _), text, size, (anchor, centre) in zip(drawn, texts, sizes, spots, strict=True):
         text.set_position(to_data(centre))
         _leader(ax, theme, line, to_data([anchor, _border(anchor, centre, size)]))
 
@@ -224,7 +224,7 @@ def _leader(ax: Any, theme: Theme, line: Line, points: Any, mark_end: bool = Fal
     """From a line to its label, with the line's marker at one of its ends."""
     points = np.asarray(points)
     colour = line.style.colour(theme)
-    ax.plot(*points.T, color=colour, lw=0.9, zorder=7, clip_on=False, scalex=False, scaley=False)
+    ax.plot(*points.T, color=colour, lw=0.9, zorder=7, clip_on=False)
     at = points[-1 if mark_end else 0]
     ax.plot(
         *at,
@@ -236,13 +236,11 @@ def _leader(ax: Any, theme: Theme, line: Line, points: Any, mark_end: bool = Fal
         zorder=7.5,
         linestyle="none",
         clip_on=False,
-        scalex=False,
-        scaley=False,
     )
 
 
 def _marks(pixels: Array, i: int, n: int) -> list[int]:
-    """Points to carry markers: every 70 pixels of the way, at another place on every line."""
+    """Points to carry markers: at most 14, 110 pixels apart, elsewhere on every line."""
     length = lengths(pixels)
     every = max(length[-1] / 14, 110.0)
     wanted = np.arange((i + 1) / (n + 1) * every, length[-1], every)

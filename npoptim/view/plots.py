@@ -88,7 +88,7 @@ def trajectory(traj: Trajectory, theme: str = "light") -> Any:
         [size, (3.6, size[1])],
         margin(curves),
     )
-    ground.draw(left, surface, look)
+    ground.draw(left, surface, look, traj.x[0])
     draw_paths(left, look, list(map(Line, paths, names, looks)))
     _descent(right, look, surface, curves)
     return fig
@@ -154,7 +154,7 @@ def curves(
     if panels["accuracy on the test part"]:
         del panels["loss on the test part"]
     smoothed = _smoothed(panels["loss of the batch"])
-    shown = {what: lines for what, lines in panels.items() if lines}
+    shown = {what: lines for i, (what, lines) in enumerate(panels.items()) if lines or i == 0}
     room = [margin(lines) for lines in shown.values()]
     fig, axes = ground.page(
         look,
@@ -173,7 +173,7 @@ def curves(
 
 def _heading(surface: Surface) -> tuple[str, str]:
     variables = "x, y" if surface.shape == (2,) else "X"
-    return surface.name.replace("_", " ").capitalize(), f"f({variables}) = {surface.formula}"
+    return surface.name.replace("_", " ").title(), f"f({variables}) = {surface.formula}"
 
 
 def _slice(surface: Surface) -> list[str]:
@@ -182,7 +182,7 @@ def _slice(surface: Surface) -> list[str]:
 
 def _smoothed(lines: list[Line]) -> list[str]:
     return ["jagged curves: running median over pale values"] * any(
-        jagged(line.points) for line in lines
+        jagged(line.finite) for line in lines
     )
 
 
@@ -222,4 +222,5 @@ def _descent(
     log = len(surface.minima) > 0
     bottom = float(surface.f(surface.minima[0])) if log else 0.0
     draw_curves(ax, look, lines, log, None if target is None else target - bottom)
-    ground.name_axes(ax, look, "step", f"f − {bottom:.4g}" if log and abs(bottom) > 1e-9 else "f")
+    above = f" {'−' if bottom > 0 else '+'} {abs(bottom):.4g}" if abs(bottom) > 1e-9 else ""
+    ground.name_axes(ax, look, "step", f"f{above}")
