@@ -248,10 +248,8 @@ def _evaluate(model: Any, params: Arrays, x: Array, y: Array) -> tuple[float, fl
             a, b = x[i : i + 1000], y[i : i + 1000]
             n = model.count(b)
             loss, terms = loss + n * model.loss(params, a, b), terms + n
-            if model.task in ("classification", "language"):
-                known = b >= 0
-                right += int(np.sum(model.predict(params, a)[known] == b[known]))
-                asked += int(np.sum(known))
+            if model.task == "classification":
+                right, asked = right + int(np.sum(model.predict(params, a) == b)), asked + len(b)
     return loss / terms, right / asked if asked else math.nan
 
 
