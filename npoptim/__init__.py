@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from npoptim.backend import BackendUnavailable, to_device, to_host, use_backend
     from npoptim.checkpoint import CheckpointError, load, save
     from npoptim.contract import ContractError, check_optimizer
+    from npoptim.explore import explore
     from npoptim.gradients import check_gradients, clip_by_global_norm, clip_by_value
     from npoptim.history import History
     from npoptim.optimizers import get_optimizer, optimizers
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from npoptim.optimizers.momentum import Momentum
     from npoptim.optimizers.nesterov import Nesterov
     from npoptim.optimizers.sgd import SGD
+    from npoptim.sweeps import sweep
     from npoptim.trace import Trace, first_difference, trace
     from npoptim.training import train
     from npoptim.trajectory import Trajectory, run
@@ -51,12 +53,14 @@ _HOME = {
     "check_optimizer": "contract",
     "clip_by_global_norm": "gradients",
     "clip_by_value": "gradients",
+    "explore": "explore",
     "first_difference": "trace",
     "get_optimizer": "optimizers",
     "load": "checkpoint",
     "pseudocode": "optimizers.box",
     "run": "trajectory",
     "save": "checkpoint",
+    "sweep": "sweeps",
     "to_device": "backend",
     "to_host": "backend",
     "Trace": "trace",
@@ -120,6 +124,7 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_value",
     "data",
+    "explore",
     "first_difference",
     "get_optimizer",
     "gradients",
@@ -132,6 +137,7 @@ __all__ = [
     "save",
     "schedules",
     "surfaces",
+    "sweep",
     "to_device",
     "to_host",
     "trace",

@@ -591,10 +591,16 @@ def flipped(path):
     path.write_bytes(raw)
 
 
-def encrypted(path):
-    raw = bytearray(path.read_bytes())
-    raw[raw.index(b"PK\1\2") + 8] |= 1
-    path.write_bytes(raw)
+def directory(at, values):
+    """Other bytes in the directory's entry of meta.npy."""
+
+    def change(path):
+        raw = bytearray(path.read_bytes())
+        start = raw.index(b"PK\1\2") + at
+        raw[start : start + len(values)] = values
+        path.write_bytes(raw)
+
+    return change
 
 
 def pointing(path):
@@ -675,7 +681,11 @@ DAMAGE = {
     "one bit": (flipped, "Bad CRC-32"),
     "compressed": (compressed, "meta.npy is compressed"),
     "a bomb": (bomb, "meta.npy is compressed"),
-    "encrypted": (encrypted, "encrypted"),
+    "called encrypted": (directory(8, b"\1"), "encrypted"),
+    "called compressed": (directory(10, b"\10"), "meta.npy is compressed"),
+    "called longer": (directory(24, b"\xff\xff"), "meta.npy is compressed or larger"),
+    "called huge": (directory(20, b"\xff\xff\xff\x7f" * 2), "meta.npy is compressed or larger"),
+    "bytes behind an array": (lambda path: forge(path, rename=lambda m: m | {"array_0.npy": m["array_0.npy"] + b"\0"}), "an array is not"),
     "overlapping members": (pointing, "its arrays are larger than the file"),
     "an array of objects": (objects, r"dtype \|O"),
     "a member more": (member(more=1), "its arrays are not those of its list"),

@@ -30,7 +30,7 @@ def storable(dtype: np.dtype[Any]) -> bool:
     >>> storable(np.dtype("f4")), storable(np.dtype(object)), storable(np.dtype("f4, f4"))
     (True, False, False)
     """
-    return bool(_PLAIN.fullmatch(dtype.str)) and dtype.names is None
+    return _PLAIN.fullmatch(dtype.str) is not None
 
 
 def write(file: BinaryIO, content: Any, arrays: list[NDArray[Any]]) -> None:

@@ -30,13 +30,12 @@ def run(args: argparse.Namespace) -> int:
     from npoptim import surfaces
     from npoptim.cli import UsageError, chosen_optimizers
     from npoptim.extras import need
-    from npoptim.race import race, racers
+    from npoptim.race import race
     from npoptim.view import plots, tables
     from npoptim.view.files import save_figure, writable
 
     surface = surfaces.get(args.surface)
     names = None if args.optimizers is None else chosen_optimizers(args.optimizers)
-    racers(names)  # what is wrong with the names is said before anything else is done
     if args.noise is not None:
         surface = surfaces.noisy(surface, args.noise, args.seed or 0)
     elif args.seed is not None:

@@ -35,7 +35,8 @@ def trace(opt: Driver, p: Any, g: Any, steps: int | None = None) -> Trace:
 
     A method that `update` calls is stepped into if its lines carry numbers
     of the box (`# line 5`), and shown as the line that calls it otherwise.
-    Code without any such number is numbered by the names it assigns.
+    Code without any such number is numbered by the names it assigns. Every
+    value is kept: about as many copies of the parameters as the box has lines.
 
     >>> import numpy as np
     >>> from npoptim import SGD
@@ -97,9 +98,10 @@ def _gradients(g: Any, steps: int | None) -> list[Callable[[Any], Any]]:
 
 def _rules(opt: Driver) -> Iterator[Driver]:
     """The rules that an optimizer is made of."""
-    for rule in opt.rules.values() if isinstance(opt, Groups) else ():
-        yield from _rules(rule)
-    if not isinstance(opt, Groups):
+    if isinstance(opt, Groups):
+        for rule in opt.rules.values():
+            yield from _rules(rule)
+    else:
         yield opt
 
 

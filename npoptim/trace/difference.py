@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product, zip_longest
 from typing import Any
@@ -57,12 +58,18 @@ class Difference:
         return sentence + self._index()
 
     def _index(self) -> str:
-        """Where in an array the values are farthest apart."""
-        if np.shape(self.expected) != np.shape(self.got) or np.size(self.expected) < 2:
+        """Where in an array the values are farthest apart, in as many digits as it takes."""
+        both = self.expected, self.got
+        numbers = all(isinstance(x, (np.ndarray, np.number, float, int)) for x in both)
+        if not numbers or np.shape(self.expected) != np.shape(self.got):
             return ""
         at = apart(self.expected, self.got, 0.0)
-        values = [short(x[at]) for x in (self.expected, self.got)] if at else ["", ""]
-        return f" At {list(at)}: {values[0]}, not {values[1]}." if at else ""
+        if at is None or (np.size(self.got) < 2 and short(self.got) != short(self.expected)):
+            return ""
+        pair = [float(np.asarray(x)[at]) for x in both]
+        texts = ([f"{x:.{digits}g}" for x in pair] for digits in (4, 7, 10, 17))
+        right, wrong = next((t for t in texts if t[0] != t[1]), map(str, pair))
+        return f" {f'At {list(at)}' if at else 'That is'}: {right}, not {wrong}."
 
 
 def first_difference(tr_a: Trace, tr_b: Trace) -> Difference | None:
@@ -210,9 +217,8 @@ class _Verdict:
     def _follows(self, entry: Entry) -> bool | None:
         """Whether a value is what the box gives for what was there before its line.
 
-        For a letter that was never computed, a line left out, also whether
-        it is for what that line reads in its place, or without it. None if
-        what was there does not even fit the box.
+        A letter without a line of its own may be any of its stand-ins. None
+        if what was there does not even fit the box.
         """
         if entry.match is None:
             return None
@@ -247,12 +253,19 @@ class _Verdict:
         )
 
     def _stand_ins(self, name: str, env: Mapping[str, Any]) -> list[Any]:
-        """What a letter may have been replaced by where the line that gives it was left out."""
+        """What may stand for a letter without a line of its own.
+
+        What the box gives for it, where other lines have it in them; where
+        it was left out, nothing, or what its line reads.
+        """
         found: list[Any] = [1.0, 0.0]
         for entry in self.entries:
             if entry.name == name:
-                near = [env[k] for k in reads(entry.line.pseudocode) if k in env]
+                text = entry.line.pseudocode
+                near = [env[k] for k in reads(text) if k in env]
                 found += [x for x in near if comparable(x, entry.value)]
+                with suppress(NotationError):
+                    found += [compute(formula, env)[1] for formula in parse(text)]
         return found
 
     def _first_of(self, write: Write) -> Line:

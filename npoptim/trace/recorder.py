@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -82,10 +83,20 @@ class Recorder:
         if not self._running:
             now.call.result = kept
 
-    def close(self) -> None:
-        """Nothing more will come: units still under way have failed."""
+    def fail(self) -> None:
+        """An exception ended it all: units still under way have failed."""
         while self._running:
             self._finish(self._running.pop(), failed=True)
+
+    def close(self) -> None:
+        """All is done."""
+        if self._running:
+            warnings.warn(
+                "a debugger took over inside update; the lines after that were not recorded. "
+                "A breakpoint that is set before tracing begins does not do that.",
+                RuntimeWarning,
+                stacklevel=5,  # the caller of trace
+            )
 
     def _enter(self, frame: FrameType) -> _Frame:
         """The record of a frame, those above it dropped: they ended with an exception."""
@@ -177,8 +188,10 @@ def recording(sources: Iterable[Source], monitoring: bool | None = None) -> Iter
     with _settrace(recorder) if tool is None else _monitor(recorder, tool):
         try:
             yield recorder
-        finally:
-            recorder.close()
+        except BaseException:
+            recorder.fail()
+            raise
+        recorder.close()
 
 
 if sys.version_info >= (3, 12):

@@ -34,8 +34,9 @@ def keep(x: Any) -> Any:
 def same(kept: Any, x: Any) -> bool:
     """Whether `x` still is what was kept of it, to the bit."""
     if isinstance(kept, np.ndarray) and isinstance(x, np.ndarray):
-        a, b = np.asarray(kept), np.asarray(x)
-        return a.shape == b.shape and a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
+        if kept.shape != x.shape or kept.dtype != x.dtype:
+            return False
+        return np.array_equal(kept, x) or np.array_equal(kept, x, equal_nan=True)
     if isinstance(kept, tuple) and isinstance(x, (tuple, list)):
         return len(kept) == len(x) and all(map(same, kept, x))
     if isinstance(kept, dict) and isinstance(x, dict):

@@ -20,8 +20,8 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def table(trace: Trace, width: int = 80, colour: bool = False) -> str:
-    """The lines of a trace as text, `width` columns wide.
+def table(trace: Trace, width: int = 80, colour: bool = False, step: int | None = None) -> str:
+    """The lines of a trace, or of one step of it, as text `width` columns wide.
 
     >>> import numpy as np
     >>> from npoptim import SGD
@@ -40,7 +40,7 @@ def table(trace: Trace, width: int = 80, colour: bool = False) -> str:
     for text in trace.optimizer.splitlines():
         indent = " " * (len(text) - len(text.lstrip()))
         rows += [indent + row for row in wrapped(text.lstrip(), width - len(indent))]
-    for part in trace.parts:
+    for part in (part for part in trace.parts if step in (None, part.step)):
         rows += _part(part, trace, width, colour)
     return "\n".join(rows)
 
@@ -111,9 +111,12 @@ def _line(line: Line, again: bool, goes_on: bool, width: int, room: int, colour:
     code = _code(line, width - _MARGIN) if line.code and not goes_on else []
     text = wrapped("" if again else line.pseudocode, room - 2)
     values = _values(line, width - _MARGIN - room)
-    if text == [""] and code and columns(code[0]) < room:
-        text, code = code[:1], code[1:]  # nothing of the box: the code takes its place
-    rows = []
+    rows: list[str] = []
+    if text == [""] and code:  # nothing of the box: the code takes its place, or goes before
+        if columns(code[0]) <= room - 2:
+            text, code = code[:1], code[1:]
+        else:
+            rows, code = [" " * _MARGIN + _painted(row, _DIM, colour) for row in code], []
     for i in range(max(len(text), len(values))):
         left, right = (x[i] if i < len(x) else "" for x in (text, values))
         left = left + " " * (room - columns(left))

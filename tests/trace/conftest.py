@@ -73,12 +73,16 @@ def edited(cls, *edits, tagged=True):
     for old, new in edits:
         assert old in text, f"{old!r} is not in {cls.__name__}"
         text = text.replace(old, new)
-    if not tagged:
-        text = re.sub(r"  # lines? [\d, ]+$", "", text, flags=re.MULTILINE)
-    return build(text, cls.__name__)
+    return build(text if tagged else untagged(text), cls.__name__)
+
+
+def untagged(text):
+    """A source without the numbers of the box."""
+    return re.sub(r"  # lines? [\d, ]+$", "", text, flags=re.MULTILINE)
 
 
 @pytest.fixture(scope="session")
 def make():
     """The functions above."""
-    return SimpleNamespace(telling=telling, steps=steps, build=build, source=source, edited=edited)
+    functions = (telling, steps, build, source, edited, untagged)
+    return SimpleNamespace(**{function.__name__: function for function in functions})

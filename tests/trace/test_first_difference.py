@@ -1,9 +1,10 @@
 """Two traces compared: each mistake is named at its line, and right code passes."""
 
+import numpy as np
 import pytest
 
 import npoptim as npo
-from npoptim import first_difference
+from npoptim import first_difference, trace
 
 # rule, what is wrong, the line of the box (where the code has numbers, and where it has none),
 # and the edits of the rule's source that make it so
@@ -220,3 +221,157 @@ def test_a_mistake_is_named_at_its_line(rule, what, number, edits, tagged, make)
 @pytest.mark.parametrize(("rule", "what", "number", "edits"), VECTORS, ids=names(VECTORS))
 def test_a_mistake_in_a_vector_box_is_named_at_its_line(rule, what, number, edits, make):
     check(rule, number, edits, True, (4,), make)
+
+
+# ---------------------------------------------------------------- what is said
+
+
+def difference(right, wrong, shape=(2,), make=None):
+    return first_difference(make.steps(make.telling(right), shape), make.steps(wrong, shape))
+
+
+SENTENCES = [
+    (
+        [("np.sqrt(v_hat) + eps", "np.sqrt(v_hat + eps)")],
+        "step 1, p, line 9, θ ← θ − lr m̂ / (√v̂ + ε): p should be [1.992 -2.507], but "
+        "`p = p - lr * m_hat / (np.sqrt(v_hat + eps))` gives [1.992 -2.506]. "
+        "At [0]: 1.992087, not 1.992291.",
+    ),
+    (
+        [("        m_hat = m / (1 - beta1**t)  # line 7\n", ""), ("lr * m_hat", "lr * m")],
+        "step 1, p, line 7, m̂ ← m / (1 − β₁ᵗ): m_hat should be [0.4181 -0.5678], "
+        "but nothing gives it.",
+    ),
+    (
+        [('{"m": m,', '{"m": m_hat,')],
+        "step 1, p, line 7, m̂ ← m / (1 − β₁ᵗ): m should be returned as [0.08362 -0.1136], "
+        "but is returned as [0.4181 -0.5678]. At [1]: -0.1136, not -0.5678.",
+    ),
+    (
+        [("        m = beta1", "        g = 2 * g\n        m = beta1")],
+        "step 1, p, line 4, g ← ∇f(θ): g should stay [0.4181 -0.5678], but `g = 2 * g` "
+        "makes it [0.8362 -1.136]. At [1]: -0.5678, not -1.136.",
+    ),
+    (
+        [("v_hat = v /", "v_hat = v @ m @ m /")],
+        "step 1, p, line 8, v̂ ← v / (1 − β₂ᵗ): v_hat should be [0.1748 0.3224], but "
+        "`v_hat = v @ m @ m / (1 - beta2**t)` fails.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("edits", "sentence"), SENTENCES)
+def test_the_sentence(edits, sentence, make):
+    found = difference(npo.Adam, make.telling(make.edited(npo.Adam, *edits)), make=make)
+    assert str(found) == sentence
+
+
+def test_the_fields(make):
+    wrong = make.telling(make.edited(npo.Adam, ("m / (1 - beta1**t)", "m")))
+    found = difference(npo.Adam, wrong, (2, 2), make)
+    assert (found.number, found.step, found.param, found.name) == (7, 1, "p", "m_hat")
+    assert found.pseudocode == "m̂ ← m / (1 − β₁ᵗ)"
+    assert found.expected == pytest.approx(found.got / (1 - 0.8))
+    assert found.line.code == "m_hat = m"
+    assert found.line.lineno == make.source(npo.Adam).split("m_hat = m /")[0].count("\n") + 1
+
+
+# ---------------------------------------------------------------- traces of every kind
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2"])
+@pytest.mark.parametrize("cls", npo.optimizers().values())
+def test_a_trace_does_not_differ_from_itself(cls, dtype, make):
+    for shape in [(), (3,), (3, 4), (2, 2, 3)]:
+        tr = make.steps(make.telling(cls), shape, dtype=dtype)
+        assert first_difference(tr, make.steps(make.telling(cls), shape, dtype=dtype)) is None
+
+
+@pytest.mark.parametrize(("change", "number"), [(1e-10, None), (1e-8, 1)])
+def test_values_agree_within_a_billionth(change, number, make):
+    other = make.telling(npo.Lion)
+    other.lr *= 1 + change
+    found = difference(npo.Lion, other, make=make)
+    assert (found and found.number) == number
+
+
+def test_less_precision_has_more_tolerance(make):
+    single = make.steps(make.telling(npo.LAMB), dtype="f4")
+    assert first_difference(single, make.steps(make.telling(npo.LAMB), dtype="f4")) is None
+    plain = (np.random.default_rng(0).normal(size=5).astype("f4") for _ in range(2))
+    p, g = plain
+    a, b = (
+        trace(cls(lr=0.1), p.copy(), g)
+        for cls in (npo.SGD, make.edited(npo.SGD, ("p - lr * g", "p - g * (2 * lr) / 2")))
+    )
+    assert first_difference(a, b) is None
+
+
+def test_a_step_that_one_trace_lacks(make):
+    two = make.steps(make.telling(npo.Adam))
+    three = make.steps(make.telling(npo.Adam), sizes=(1, -2, 3))
+    found = first_difference(three, two)
+    assert (found.step, found.number, found.got) == (3, 1, None)
+    assert str(found).endswith("lr should be 0.05, but the trace gives nothing.")
+    found = first_difference(two, three)
+    assert (found.step, found.expected) == (3, None)
+
+
+def test_another_parameter_in_groups(make):
+    def traced(second):
+        opt = npo.Groups({"a": npo.SGD(lr=0.1), "b": second})
+        params = {"a": np.ones(2), "b": np.ones(2)}
+        return trace(opt, params, lambda params: {k: p.copy() for k, p in params.items()}, 2)
+
+    assert first_difference(traced(npo.Momentum()), traced(npo.Momentum())) is None
+    found = first_difference(traced(npo.Momentum()), traced(npo.Nesterov()))
+    assert (found.step, found.param, found.number) == (1, "b", 5)
+
+
+def test_other_gradients_are_a_difference(make):
+    a, b = (trace(npo.Adam(), np.ones(2), np.full(2, x)) for x in (1.0, 1.5))
+    found = first_difference(a, b)
+    assert (found.number, found.name) == (4, "g")
+
+
+def test_two_rules(make):
+    found = difference(npo.Adam, make.telling(npo.AdamW), make=make)
+    assert (found.number, found.name) == (9, "p")
+    found = difference(npo.Momentum, make.telling(npo.Nesterov), make=make)
+    assert found.number == 5
+
+
+def test_without_a_box_lines_go_by_their_names():
+    class Plain(npo.Optimizer):
+        """No box."""
+
+        def update(self, p, g, t):
+            half = 0.5 * g
+            p = p - half
+            return p, {}
+
+    class Other(npo.Optimizer):
+        """No box either."""
+
+        def update(self, p, g, t):
+            half = 0.25 * g
+            p = p - half
+            return p, {}
+
+    a, b = (trace(cls(), np.ones(1), np.ones(1)) for cls in (Plain, Other))
+    assert first_difference(a, a) is None
+    found = first_difference(a, b)
+    assert (found.number, found.name, found.expected, found.got) == (None, "half", 0.5, 0.25)
+    assert str(found).startswith("step 1, p: half should be [0.5], but `half = 0.25 * g` gives")
+
+
+def test_of_a_failing_init(make):
+    wrong = make.edited(npo.Adam, ('{"m": np.zeros_like(p)', '{"m": np.zeros_like(p) @ p @ p'))
+    found = difference(npo.Adam, make.telling(wrong), make=make)
+    assert found.number == 2
+
+
+def test_a_memory_that_starts_elsewhere(make):
+    wrong = make.edited(npo.Adam, ('"v": np.zeros_like(p)', '"v": np.ones_like(p)'))
+    found = difference(npo.Adam, make.telling(wrong), make=make)
+    assert (found.step, found.number, found.name) == (1, 2, "v")

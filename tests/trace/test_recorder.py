@@ -25,7 +25,7 @@ WAYS = [False, True] if MONITORING else [False]
 
 def events(function, *args, monitoring=False):
     """(code, names and values, failed) of everything recorded in a call."""
-    with recording([source_of(function)], monitoring) as recorder, suppress(ArithmeticError):
+    with suppress(ArithmeticError), recording([source_of(function)], monitoring) as recorder:
         function(*args)
     return [(e.unit.code, e.values, e.failed) for call in recorder.calls for e in call.events]
 
@@ -406,7 +406,13 @@ def test_numbers_of_a_module_are_put_in(make):
 def run(code, *args, env=None, cwd=None):
     """Run a piece of Python in a process of its own and return what it prints."""
     done = subprocess.run(
-        [sys.executable, *args], input=code, capture_output=True, text=True, timeout=120, env=env, cwd=cwd
+        [sys.executable, *args],
+        input=code,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=env,
+        cwd=cwd,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -518,6 +524,32 @@ def test_a_debugger_that_goes_away_in_the_middle():
     finally:
         sys.settrace(before)
     assert [line.number for line in tr] == [1, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+def test_a_breakpoint_in_the_middle_of_a_line_traced(tmp_path):
+    """pdb stops inside `update`, shows the values there and goes on."""
+    (tmp_path / "mine.py").write_text(STUDENT + USE, encoding="utf-8")
+    commands = "break mine.py:9\ncontinue\nprint('p is', p)\nnext\ncontinue\nquit\n"
+    out = run(commands, "-m", "pdb", "mine.py", cwd=tmp_path)
+    assert "p is [1.]" in out
+    assert "[3, 4]" in out
+
+
+@pytest.mark.skipif(MONITORING, reason="only sys.settrace has room for one")
+def test_a_debugger_that_takes_over_is_warned_of():
+    @dataclass
+    class Stopping(npo.SGD):
+        def update(self, p, g, t):
+            a = p - g
+            sys.settrace(None)
+            sys._getframe().f_trace = None
+            return a + g, {}
+
+    with pytest.warns(RuntimeWarning, match="a debugger took over") as caught:
+        tr = trace(Stopping(), np.ones(1), np.ones(1))
+    assert caught[0].filename == __file__
+    assert [x.code for x in tr if x.code] == ["a = p - g"]
+    assert not any(x.failed for x in tr)
 
 
 @pytest.mark.parametrize("core", ["ctrace", "pytrace", "sysmon"])

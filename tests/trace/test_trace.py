@@ -9,7 +9,9 @@ import pytest
 
 import npoptim as npo
 from npoptim import trace
+from npoptim.optimizers import checks
 from npoptim.optimizers.blocks import BLOCK
+from npoptim.standin import DeviceArray
 from npoptim.trace.agreement import check_box
 
 RULES = list(npo.optimizers().values())
@@ -208,6 +210,15 @@ def test_groups_have_the_box_of_each_rule():
     assert tr.boxes["1.W"] == npo.pseudocode(npo.CAME)
     check_box(tr)
     assert params["0.b"].tolist() == [0.5] * 3
+
+
+def test_arrays_of_a_device_come_to_the_host(monkeypatch, make):
+    monkeypatch.setattr(checks, "ARRAY_TYPES", {*checks.ARRAY_TYPES, DeviceArray})
+    p, g = np.random.default_rng(0).normal(size=(2, 3, 4))
+    here, there = make.telling(npo.CAME), make.telling(npo.CAME)
+    tr = trace(there, DeviceArray(p.copy()), DeviceArray(g), steps=2)
+    assert tr.to_json() == trace(here, p, g, steps=2).to_json()
+    check_box(tr)
 
 
 def test_schedules_are_numbers_in_the_trace():
