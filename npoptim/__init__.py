@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from npoptim import data, gradients, homework, models, schedules, surfaces
+    from npoptim import data, gradients, homework, models, parallel, schedules, surfaces, sweeps
     from npoptim.backend import BackendUnavailable, to_device, to_host, use_backend
     from npoptim.checkpoint import CheckpointError, load, save
     from npoptim.contract import ContractError, check_optimizer
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from npoptim.optimizers.momentum import Momentum
     from npoptim.optimizers.nesterov import Nesterov
     from npoptim.optimizers.sgd import SGD
+    from npoptim.parallel import DataParallel
     from npoptim.sweeps import sweep
     from npoptim.trace import Trace, first_difference, trace
     from npoptim.training import train
@@ -41,6 +42,7 @@ __version__ = "0.1.0"
 # public name -> where it lives; imported when first asked for, so that
 # `import npoptim` costs next to nothing
 _HOME = {
+    "DataParallel": "parallel",
     "BackendUnavailable": "backend",
     "CheckpointError": "checkpoint",
     "ContractError": "contract",
@@ -110,6 +112,7 @@ __all__ = [
     "BackendUnavailable",
     "CheckpointError",
     "ContractError",
+    "DataParallel",
     "Groups",
     "History",
     "Lion",
@@ -132,12 +135,14 @@ __all__ = [
     "load",
     "models",
     "optimizers",
+    "parallel",
     "pseudocode",
     "run",
     "save",
     "schedules",
     "surfaces",
     "sweep",
+    "sweeps",
     "to_device",
     "to_host",
     "trace",

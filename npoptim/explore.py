@@ -197,15 +197,14 @@ class _Recording(NamedTuple):
     @property
     def size(self) -> int:
         """About how many numbers change from step to step."""
-        lines = self.parts[-1].lines if self.parts else []
-        values = [
-            v for x in lines if not x.pseudocode.startswith("given") for v in x.values.values()
-        ]
-        return self.run.steps * (7 + sum(np.size(v) for v in values))
+        last = self.parts[-1].lines if self.parts else []
+        lines = [line for line in last if not line.pseudocode.startswith("given")]
+        return self.run.steps * (7 + sum(np.size(v) for x in lines for v in x.values.values()))
 
 
 def _record(surface: Any, opt: Driver, x: Array, steps: int) -> _Recording:
-    p, source, gradients = x.copy(), copy.deepcopy(surface), []
+    p, source = x.copy(), copy.deepcopy(surface)
+    gradients: list[Array] = []
 
     def grad(p: Array) -> Array:
         gradients.append(source.grad(p))

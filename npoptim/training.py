@@ -110,15 +110,17 @@ def train(
     rng = np.random.default_rng(seed)
     params = model.init(rng, dtype) if params is None else _copies(params)
     record = Record()
-    file = _Checkpoint(checkpoint, {"model": repr(model), "batch_size": batch_size, "seed": seed,
-                                    "examples": len(x_train)})  # fmt: skip
+    root = getattr(model, "root", True)  # of several ranks the first alone writes and prints
+    plain = getattr(model, "model", model)  # on however many ranks, a run is the same run
+    file = _Checkpoint(checkpoint, {"model": repr(plain), "batch_size": batch_size, "seed": seed,
+                                    "examples": len(x_train)}, root)  # fmt: skip
     if resume:
         params, rng, record = file.load(opt, params, rng, record)
     elif file.exists():
         raise FileExistsError(f"{checkpoint} exists; pass resume=True to go on, or remove it.")
 
     batches = _batches(len(x_train), batch_size, rng, record.done, total)
-    for step, epoch, rows, drawn_from in _bar(batches, progress, record.done, total):
+    for step, epoch, rows, drawn_from in _bar(batches, progress and root, record.done, total):
         x, y = x_train[rows], y_train[rows]
         loss, grads = model.loss_and_grads(params, x, y)
         before = _copies(params)
@@ -256,14 +258,16 @@ def _evaluate(model: Any, params: Arrays, x: Array, y: Array) -> tuple[float, fl
 class _Checkpoint:
     """Where a run is saved, and what tells it from another run."""
 
-    def __init__(self, path: str | os.PathLike[str] | None, run: dict[str, Any]) -> None:
-        self.path, self.run = None if path is None else Path(path), run
+    def __init__(
+        self, path: str | os.PathLike[str] | None, run: dict[str, Any], root: bool
+    ) -> None:
+        self.path, self.run, self.root = None if path is None else Path(path), run, root
 
     def exists(self) -> bool:
         return self.path is not None and self.path.exists()
 
     def save(self, params: Arrays, opt: Driver, rng: dict[str, Any], record: Record) -> None:
-        if self.path is not None:
+        if self.path is not None and self.root:
             from npoptim.checkpoint import save
 
             save(self.path, params, opt, run=self.run, rng=rng, record=vars(record))

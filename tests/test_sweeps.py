@@ -567,8 +567,10 @@ class Cluster:
 
     def started(self, words, path):
         """A process, in a group of its own so that its children can be ended with it."""
-        folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
-        env = {**os.environ, "PATH": os.pathsep.join(folders), "PYTHONPATH": f"{path}"}
+        folders = {"PATH": Path(sys.executable).parent, "PYTHONPATH": path}
+        env = {**os.environ}
+        for name, folder in folders.items():
+            env[name] = os.pathsep.join(filter(None, [str(folder), env.get(name, "")]))
         return subprocess.Popen(
             words, stdout=self.log, stderr=self.log, env=env, start_new_session=True
         )

@@ -34,7 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, print a line or a table, draw the curves."""
     import npoptim as npo
-    from npoptim import recipes
+    from npoptim import parallel, recipes
     from npoptim.cli import chosen_optimizers
     from npoptim.view import plots, tables
     from npoptim.view.files import save_figure, writable
@@ -58,7 +58,11 @@ def run(args: argparse.Namespace) -> int:
         if compare:
             plain = _train(args, model, data, npo.get_optimizer(name), steps)
             rows[-1]["at the default lr"] = _result(plain)
+    comm = parallel.world()
+    if comm is not None and comm.Get_rank() > 0:
+        return 0
     about = f"{model!r} on {data.name}, {steps} steps of {args.batch_size}, seed {args.seed}"
+    about += "" if comm is None else f", {comm.Get_size()} ranks"
     title = f"{type(model).__name__} on {data.name}"
     figure = plots.curves(histories, title=title, caption=about)
     picture = save_figure(figure, args.out / f"train_{args.model}_{data.name}_{args.optimizer}.png")
@@ -97,12 +101,15 @@ def _train(args: argparse.Namespace, model: Any, data: Any, opt: Any, steps: int
     import numpy as np
 
     import npoptim as npo
+    from npoptim.parallel import DataParallel, aborting
 
-    return npo.train(
-        model, data, opt, steps=steps, batch_size=args.batch_size, seed=args.seed,
-        dtype=np.float64 if args.float64 else np.float32, clip=args.clip,
-        nan_policy="propagate", checkpoint=args.checkpoint, resume=args.resume, progress=sys.stderr.isatty(),
-    )  # fmt: skip
+    with aborting():  # a rank that fails here would leave the others waiting
+        return npo.train(
+            DataParallel(model), data, opt, steps=steps, batch_size=args.batch_size,
+            seed=args.seed, dtype=np.float64 if args.float64 else np.float32, clip=args.clip,
+            nan_policy="propagate", checkpoint=args.checkpoint, resume=args.resume,
+            progress=sys.stderr.isatty(),
+        )  # fmt: skip
 
 
 def _row(name: str, rate: str, history: Any) -> dict[str, Any]:

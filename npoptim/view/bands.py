@@ -29,11 +29,12 @@ def bands(surface: Surface) -> str:
     levels = contour_levels(surface, heights[1:-1, 1:-1])
     if len(surface.minima):  # between the points of the grid the root is straighter than f
         bottom = surface.f(surface.minima[0])
-        heights, levels = np.sqrt(np.maximum(heights - bottom, 0)), np.sqrt(levels - bottom)
+        heights = np.sqrt(np.maximum(heights - bottom, 0))
+        levels = np.sqrt(levels - bottom)
     drawn = [f'<rect width="{GRID}" height="{GRID}"/>']
     for k, level in enumerate(levels):
-        share = 100 * (k + 1) / len(levels)
-        colour = f"color-mix(in srgb,var(--high) {share:.3g}%,var(--low))"
+        percent = 100 * (k + 1) / len(levels)
+        colour = f"color-mix(in srgb,var(--high) {percent:.3g}%,var(--low))"
         lines = "".join(map(_path, regions(heights, float(level))))
         drawn.append(f'<path style="fill:{colour}" d="{lines}"/>')
     return "".join(drawn)

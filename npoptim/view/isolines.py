@@ -30,7 +30,8 @@ def regions(heights: Array, level: float) -> list[Array]:
     lines = []
     while left:
         edge = start = next(iter(left))
-        before, line = -1, []
+        line: list[tuple[float, float]] = []
+        before = -1
         while edge != start or not line:
             del left[edge]
             line.append(places[edge])
@@ -51,6 +52,8 @@ def _crossings(heights: Array, inside: Array, level: float) -> dict[int, tuple[f
         with np.errstate(all="ignore"):
             share = (level - a) / (b - a)
         share = np.where(np.isfinite(share), np.clip(share, 0, 1), 0.5)
+        # at the edge of the grid, where the height alone would not end the region
+        share = np.where((a >= level) & (b >= level), inside[one][i, j], share)
         x, y = (j, i + share) if axis == 0 else (j + share, i)
         edges = size * axis + columns * i + j
         places |= zip(edges.tolist(), zip(x.tolist(), y.tolist(), strict=True), strict=True)

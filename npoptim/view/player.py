@@ -55,7 +55,7 @@ def page(found: Exploration) -> str:
         style=asset("player.css"),
         ground=bands(surface),
         data=safe_json(_data(found)),
-        script=script("numbers.js", "picture.js", "player.js"),
+        script=script("numbers.js", "picture.js", "box.js", "player.js"),
     )
 
 

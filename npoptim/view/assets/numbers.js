@@ -65,10 +65,8 @@ function short(x) {
 
 function written({ shape, data }, line = " ") {
   if (!shape.length) return short(data[0]);
-  const row = shape.at(-1), rows = [];
-  for (let i = 0; i < data.length; i += row) {
-    rows.push(`[${Array.from(data.subarray ? data.subarray(i, i + row) : data.slice(i, i + row), short).join(" ")}]`);
-  }
+  const row = shape.at(-1), numbers = Array.from(data, short), rows = [];
+  for (let i = 0; i < numbers.length; i += row) rows.push(`[${numbers.slice(i, i + row).join(" ")}]`);
   return shape.length > 1 ? `[${rows.join(line)}]` : rows[0];
 }
 

@@ -11,6 +11,9 @@ function draw(parent, name, attributes = {}, text = "") {
   return parent.appendChild(node);
 }
 
+const ownColour = (i) => ({ style: `--own:var(--rule${i})` });
+const dashes = (rule) => ({ "stroke-dasharray": rule.dashes.map((d) => 2 * d).join(" ") });
+
 // Outlines of radius 1, by matplotlib's letters: [corners, turn], a cross with a third number.
 const MARKERS = {
   o: [24, 0], s: [4, 45], D: [4, 0], d: [4, 0], "^": [3, 0], v: [3, 180], "<": [3, 270], ">": [3, 90],
@@ -57,10 +60,6 @@ class Picture {
     this.starts = draw(this.svg, "g");
     this.heads = draw(this.svg, "g");
     this.arrows = draw(this.svg, "g", { class: "arrows" });
-    this.ground.setAttribute("clip-path", "none");
-    const holder = draw(this.svg, "g", { "clip-path": "url(#inside)" });
-    this.svg.insertBefore(holder, this.axes);
-    holder.append(this.ground);
   }
 
   // Where a point of the plane lies; of far away only the direction counts.
@@ -147,18 +146,18 @@ class Picture {
     this.paths = this.rules.map((rule, i) => {
       const run = rule.runs[start], { path } = columns(rule, run), points = [];
       for (let t = 0; t <= run.steps; t++) points.push(this.place(path.at(t)).map((c) => c.toFixed(1)).join(" "));
-      const colour = { style: `--own:var(--rule${i})` };
-      const dashes = { "stroke-dasharray": rule.dashes.map((d) => 2 * d).join(" ") };
+      const colour = ownColour(i);
       return {
         points,
         rule,
         run,
         whole: draw(this.lines, "polyline", { ...colour, class: "whole", points: points.join(" ") }),
-        done: draw(this.lines, "polyline", { ...colour, class: "done", ...dashes }),
+        done: draw(this.lines, "polyline", { ...colour, class: "done", ...dashes(rule) }),
         head: draw(this.heads, "path", { ...colour, class: "head" }),
         arrows: KINDS.map((kind) => {
           const group = draw(this.arrows, "g", { class: `arrow ${kind}` });
-          return { halo: draw(group, "path", { class: "halo" }), line: draw(group, "path"), tip: draw(group, "path", { class: "tip" }) };
+          const halo = draw(group, "path", { class: "halo" }), line = draw(group, "path");
+          return { halo, line, tip: draw(group, "path", { class: "tip" }) };
         }),
       };
     });
@@ -218,7 +217,8 @@ class Picture {
     const ex = dx / Math.hypot(dx, dy), ey = dy / Math.hypot(dx, dy), [x, y] = this.place(from);
     const end = (l, side = 0) => `${(x + l * ex - side * ey).toFixed(1)} ${(y + l * ey + side * ex).toFixed(1)}`;
     const wide = { gradient: 4.5, momentum: 5, step: 5.5 }[kind];
-    const shaft = `M${end(0)}L${end(length - 8)}`, point = `M${end(length - 10, wide)}L${end(length)}L${end(length - 10, -wide)}`;
+    const shaft = `M${end(0)}L${end(length - 8)}`;
+    const point = `M${end(length - 10, wide)}L${end(length)}L${end(length - 10, -wide)}`;
     halo.setAttribute("d", shaft + point);
     line.setAttribute("d", shaft);
     tip.setAttribute("d", point + (kind === "gradient" ? "" : "z"));
@@ -226,8 +226,8 @@ class Picture {
 }
 
 class Curve {
-  constructor(figure, surface, rules, steps) {
-    Object.assign(this, { surface, rules, steps, svg: figure.firstElementChild, left: 52, top: 10 });
+  constructor(figure, surface, rules) {
+    Object.assign(this, { surface, rules, svg: figure.firstElementChild, left: 52, top: 10 });
     this.axes = draw(this.svg, "g", { class: "axis" });
     this.frame = draw(draw(draw(this.svg, "defs"), "clipPath", { id: "within" }), "rect");
     this.now = draw(this.svg, "path", { class: "now" });
@@ -264,17 +264,18 @@ class Curve {
     this.lines.replaceChildren();
     this.heads.replaceChildren();
     this.runs.forEach((run, i) => {
-      const colour = { style: `--own:var(--rule${i})` };
+      const colour = ownColour(i);
       run.points = run.f.map((_, t) => this.place(t, run.f).map((c) => c.toFixed(1)).join(" "));
       run.whole = draw(this.lines, "polyline", { ...colour, class: "whole", points: run.points.join(" ") });
-      run.done = draw(this.lines, "polyline", { ...colour, class: "done", "stroke-dasharray": this.rules[i].dashes.map((d) => 2 * d).join(" ") });
+      run.done = draw(this.lines, "polyline", { ...colour, class: "done", ...dashes(this.rules[i]) });
       run.head = draw(this.heads, "path", { ...colour, class: "head" });
     });
   }
 
   place(t, f) {
     const share = (this.scale(f[t]) - this.low) / (this.high - this.low);
-    return [this.left + (t / this.longest) * this.width, this.top + (1 - Math.max(-0.2, Math.min(1.2, share))) * this.height];
+    const near = Math.max(-0.2, Math.min(1.2, share));
+    return [this.left + (t / this.longest) * this.width, this.top + (1 - near) * this.height];
   }
 
   drawAxes(box) {
@@ -289,9 +290,11 @@ class Curve {
     for (const y of this.levels()) {
       const at = this.top + (1 - (y - this.low) / (this.high - this.low)) * this.height;
       draw(this.axes, "path", { d: `M${this.left} ${at}h-4` });
-      draw(this.axes, "text", { x: this.left - 7, y: at + 4, "text-anchor": "end" }, this.surface.log ? short(10 ** y) : plain(y));
+      const words = this.surface.log ? short(10 ** y) : plain(y);
+      draw(this.axes, "text", { x: this.left - 7, y: at + 4, "text-anchor": "end" }, words);
     }
-    draw(this.axes, "text", { x: this.left + this.width - 8, y: this.top + 16, "text-anchor": "end", class: "name" }, this.surface.loss);
+    const corner = { x: this.left + this.width - 8, y: this.top + 16, "text-anchor": "end" };
+    draw(this.axes, "text", { ...corner, class: "name" }, this.surface.loss);
   }
 
   // Where the axis of f has its numbers: decades, or where these are few round numbers between.

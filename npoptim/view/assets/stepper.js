@@ -46,7 +46,8 @@ for (const root of document.querySelectorAll(".NAME:not(.npo-on)")) {
   all.addEventListener("click", () => all.setAttribute("aria-pressed", root.classList.toggle("npo-all")));
   rows.forEach((row, i) => row.addEventListener("click", () => go(i)));
   bar.addEventListener("keydown", (event) => {
-    const to = { ArrowLeft: here - 1, ArrowUp: here - 1, ArrowRight: here + 1, ArrowDown: here + 1, Home: 0, End: rows.length - 1 }[event.key];
+    const back = here - 1, next = here + 1, last = rows.length - 1;
+    const to = { ArrowLeft: back, ArrowUp: back, ArrowRight: next, ArrowDown: next, Home: 0, End: last }[event.key];
     if (to === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
