@@ -130,7 +130,7 @@ class BranchingMomentum(npo.Momentum):
     """The first step is a case of its own."""
 
     def update(self, p, g, t, v):
-        if t == 1:  # noqa: SIM108  # a branch is what is tried
+        if t == 1:  # a branch is what is tried
             v = g.copy()
         else:
             v = self.momentum * v + g
