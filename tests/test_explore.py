@@ -27,7 +27,8 @@ class Branches(Optimizer):
         if step % 2:
             pushed = buffer - grad
         else:
-            pushed = 0.5 * buffer - grad
+            half = 0.5 * buffer
+            pushed = half - grad
         return theta + self.lr * pushed, {"buffer": pushed}
 
 
@@ -165,7 +166,7 @@ def test_a_run_may_diverge_at_its_first_step():
 
 def test_a_line_that_is_skipped_has_no_value_there():
     watched = explore("quadratic", Branches(), steps=4).watched[0]
-    odd, even = (row(watched, f"pushed = {x}").values["buffer"][0] for x in ("buffer", "0.5"))
+    odd, even = (row(watched, f"pushed = {x}").values["buffer"][0] for x in ("buffer", "half"))
     assert np.isnan(odd[:, 0]).tolist() == [False, True, False, True]
     assert np.isnan(even[:, 0]).tolist() == [True, False, True, False]
     assert [r.number for r in watched.rows] == [None] * len(watched.rows)
