@@ -199,6 +199,9 @@ def test_numpy_alone_can_read_the_file(tmp_path):
     with np.load(path, allow_pickle=False) as file:
         arrays = [file[name] for name in file.files if name != "meta"]
         meta = json.loads(file["meta"].tobytes())
+    with zipfile.ZipFile(path) as file:
+        heads = [file.read(name).index(b"\n") + 1 for name in file.namelist()]
+    assert {n % 64 for n in heads} == {0}  # the format's alignment
     wanted = [*params.values(), *(x for slots in opt.state.values() for x in slots.values())]
     assert same(arrays, wanted)
     assert (meta["format"], meta["version"]) == ("npoptim checkpoint", 1)
@@ -437,6 +440,10 @@ class Sub(npo.Groups):
     pass
 
 
+Namesake = dataclass(type("SGD", (npo.SGD,), {"__annotations__": {"lr": float}}))
+namesake = dataclass(type("constant", (Mine,), {"top": 0.2}), frozen=True)
+
+
 def extended():
     opt = npo.SGD()
     opt.scope = "element"
@@ -454,6 +461,8 @@ OUTSIDE = {
     "an own rule": (Own, r"optimizer Own is the class .*Own, which"),
     "in groups": (lambda: npo.Groups({"W": npo.SGD(), "*": Own()}), "optimizer Own is"),
     "own groups": (lambda: Sub({"*": npo.SGD()}), "optimizer Sub is"),
+    "a namesake": (Namesake, "optimizer SGD is the class"),
+    "a schedule's namesake": (lambda: npo.SGD(lr=namesake()), "lr of SGD is the .*constant object"),
     "own attributes": (extended, "optimizer SGD is"),
 }  # fmt: skip
 

@@ -29,8 +29,8 @@ class Hostile(Optimizer):
 
     def update(self, p, g, t):
         text = "<img src=x onerror=\"document.title = 'taken'\"></script>"  # line 1
-        p = p - self.lr * g  # line 4
-        return p, {} if text else {}
+        p = p - self.lr * g * len(text)  # line 4
+        return p, {}
 
     def __repr__(self):
         return f"Hostile({HOSTILE})"
@@ -128,7 +128,8 @@ def test_what_is_hostile_is_text():
 def opened(browser, tmp_path):
     def open_page(html, **how):
         file = tmp_path / "page.html"
-        file.write_text(f'<!doctype html><meta charset="utf-8"><body>{html}', encoding="utf-8")
+        head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        file.write_text(f"<!doctype html>{head}<body>{html}", encoding="utf-8")
         browser.open(file, **how)
         return browser
 
@@ -208,9 +209,10 @@ def test_several_on_one_page_and_a_copy_of_one(opened):
 
 @pytest.mark.slow
 def test_without_scripts_the_table_is_all_there(opened):
-    browser = opened(stepper.html(traced("lamb", (2,))), scripts=False)
+    trace = traced("lamb", (2,))
+    browser = opened(stepper.html(trace), scripts=False)
     rows = browser.all("tr.line")
-    assert len(rows) == 2 * 11 + 3  # two lines of code on the first of the box, init
+    assert len(rows) == len(trace)
     assert all(row.is_displayed() for row in rows)
     assert not browser.all(".npo-bar")
 
