@@ -30,7 +30,7 @@ Array = NDArray[Any]
 _OTHERS = ((0.75, 0.11), (0.25, 0.67), (0.125, 0.44), (0.625, 0.78), (0.875, 0.56), (0.375, 0.22))
 _STARTS = 5  # at most, unless they are given
 _APART = 0.12  # least distance of two of them, and to a minimum, as a share of the picture
-_NUMBERS = 80_000  # of all rules and starts: what a page of 400 KB has room for
+_NUMBERS = 66_000  # of all rules and starts: what a page of 400 KB has room for
 _LARGEST = 16  # elements of an array that is shown
 
 

@@ -153,6 +153,14 @@ def test_lines_without_code_and_code_without_lines(old, new, message, make):
         check_box(make.steps(make.telling(make.edited(npo.Adam, (old, new)))))
 
 
+def test_a_value_of_another_shape_is_another_value(make):
+    wrong = make.edited(
+        npo.LARS, ("+ wd * norm(p))  # line 4", "+ wd * norm(p)) + 0 * p  # line 4")
+    )
+    with pytest.raises(BoxError, match="line 4: γ ← .* gives 0.5"):
+        check_box(make.steps(make.telling(wrong)))
+
+
 # ---------------------------------------------------------------- agreement of numbers
 
 

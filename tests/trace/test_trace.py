@@ -406,8 +406,8 @@ def test_json_of_what_is_not_finite():
 @pytest.mark.parametrize(
     ("code", "shown"),
     [
-        ("a = 1 - t**-beta", "1 - 2**-0.5"),  # nothing but plain numbers: not worked out
-        ("a = beta * g[0] + (1 - beta) * p", "0.5 * -3 + 0.5 * [1 2]"),
+        ("a = 1 - t**-beta", "1 - 2**(-0.5)"),  # nothing but plain numbers: not worked out
+        ("a = beta * g[0] + (1 - beta) * p", "0.5 * (-3) + 0.5 * [1 2]"),
         ("a = p - g", "[1 2] - [-3 4]"),
         ("a = g[0] ** 2 - g[0]", "(-3)**2 - (-3)"),
         ("a = -g[1] * self.lr", "-4 * 0.25"),

@@ -44,6 +44,12 @@ class Browser:
     def text(self, selector):
         return self.js("document.querySelector(arguments[0]).textContent", selector)
 
+    @property
+    def mouse(self):
+        from selenium.webdriver import ActionChains
+
+        return ActionChains(self.driver)
+
     def press(self, *keys, on="body"):
         for key in keys:
             self.one(on).send_keys(key)

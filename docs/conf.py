@@ -1,0 +1,33 @@
+"""The site: Sphinx, MyST, the PyData theme, mathematics without a network."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import generate
+
+import npoptim
+
+generate.write(Path(__file__).parent / "_generated")
+
+project = "npoptim"
+author = copyright = "The npoptim developers"
+version = release = npoptim.__version__
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_design",
+    "sphinx-mathjax-offline",
+]
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+nb_execution_mode = "off"  # the tutorials are executed by the tests
+exclude_patterns = ["_build", "LICENSE"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "undoc-members": False}
+html_theme = "pydata_sphinx_theme"
+html_title = "npoptim"
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": True}
+html_show_sourcelink = False

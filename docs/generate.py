@@ -1,0 +1,150 @@
+"""What the site takes from the source: a page for every optimizer, the list of public names."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+import npoptim as npo
+from npoptim.optimizers import box
+from npoptim.optimizers.driver import fresh_state
+
+SHAPE = (1024, 768)
+
+
+def write(folder: Path) -> None:
+    """Write every generated page."""
+    for name, rule in npo.optimizers().items():
+        save(folder / "optimizers" / f"{name}.md", optimizer(rule))
+    save(folder / "api.md", api())
+    draw_schedules(folder / "schedules.png")
+
+
+def save(path: Path, text: str) -> None:
+    """Write a file if its content changes, so that Sphinx need not read it again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def optimizer(rule: type) -> str:
+    """A page: what it is, the box beside the code, defaults, memory, source."""
+    story, _, _ = inspect.cleandoc(rule.__doc__ or "").partition("\n>>> ")
+    first, _, rest = story.partition("\n\n")
+    parts = [
+        f"# {rule.__name__}",
+        f"**{first.split(': ', 1)[-1].capitalize()}**",
+        rest.rstrip().removesuffix(":") + "." * rest.rstrip().endswith(":"),
+    ]
+    parts += ["## The box and the code", *map("\n".join, forms(rule)), "## Hyper-parameters"]
+    parts += [table(["name", "default", "what it is"], hyper(rule)), "## Memory", memory(rule)]
+    parts += [
+        "## The class",
+        f"```{{eval-rst}}\n.. autoclass:: npoptim.{rule.__name__}\n   :no-members:\n```",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def forms(rule: type) -> list[list[str]]:
+    """The box of each form, its lines beside the code lines that carry their numbers."""
+    found = []
+    for i, lines in enumerate(box.boxes(rule)):
+        suffix = "_vector" if i else ""
+        code = box.tagged(getattr(rule, f"init{suffix}")) | box.tagged(
+            getattr(rule, f"update{suffix}")
+        )
+        rows = [
+            [str(n), text, " ; ".join(f"`{c}`" for c in code.get(n, []))]
+            for n, text in lines.items()
+        ]
+        found.append(["### For vectors\n"] * bool(i) + [table(["", "the paper", "the code"], rows)])
+    return found
+
+
+def hyper(rule: type) -> list[list[str]]:
+    """Name, default and comment of every field."""
+    source = inspect.getsource(rule)
+    notes = {}
+    for field in fields(rule):
+        line = next(x for x in source.splitlines() if x.strip().startswith(f"{field.name}: "))
+        notes[field.name] = line.partition("#: ")[2]
+    return [[f"`{f.name}`", f"`{f.default!r}`", notes[f.name]] for f in fields(rule)]
+
+
+def memory(rule: type) -> str:
+    """Bytes of state for one matrix, measured."""
+    p = np.zeros(SHAPE, np.float32)
+    slots = fresh_state(rule().at(1), p)
+    nbytes = sum(x.nbytes for x in slots.values())
+    held = ", ".join(f"`{k}` {list(x.shape)}" for k, x in slots.items()) or "nothing"
+    return (
+        f"For a float32 matrix of {SHAPE[0]} × {SHAPE[1]}, which takes {p.nbytes:,} bytes itself, it "
+        f"remembers {held}: {nbytes:,} bytes, {nbytes / p.nbytes:.4g} times the parameter."
+    )
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in lines)
+
+
+def api() -> str:
+    """Every public name: the build fails where one cannot be documented."""
+    parts = [
+        "# Public names",
+        "Everything that `import npoptim as npo` offers, in alphabetical order.",
+    ]
+    rules = {cls.__name__ for cls in npo.optimizers().values()}
+    for name in npo.__all__:
+        thing = getattr(npo, name)
+        if name in rules:
+            continue  # each has a page of its own
+        kind = (
+            "module"
+            if inspect.ismodule(thing)
+            else "class"
+            if inspect.isclass(thing)
+            else "function"
+        )
+        if kind == "module" and hasattr(thing, name):  # a folder that is a function too
+            parts.append(
+                f"## {name}\n\n```{{eval-rst}}\n.. autofunction:: npoptim.{name}.{name}\n```"
+            )
+            continue
+        if kind == "module":
+            about = (thing.__doc__ or "").strip().partition("\n")[0]
+            parts.append(f"## {name}\n\nModule: {about}")
+            continue
+        where = f"{thing.__module__}.{thing.__qualname__}"
+        parts.append(f"## {name}\n\n```{{eval-rst}}\n.. auto{kind}:: {where}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def draw_schedules(path: Path) -> None:
+    """Every schedule over a hundred steps, a panel each."""
+    from matplotlib.figure import Figure
+
+    from npoptim import schedules as s
+
+    shown = [
+        s.constant(1.0, warmup=10), s.linear(1.0, total=100, warmup=10),
+        s.polynomial(1.0, total=100, warmup=10), s.cosine(1.0, total=100, warmup=10),
+        s.step(1.0, every=30, factor=0.3, warmup=10), s.inverse_sqrt(1.0, warmup=10),
+        s.wsd(1.0, total=100, decay=30, warmup=10), s.one_cycle(1.0, total=100, warmup=30),
+        s.join((s.linear(1.0, total=50), s.cosine(0.6, total=50)), until=(50,)),
+    ]  # fmt: skip
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    for ax, schedule in zip(
+        figure.subplots(3, 3, sharex=True, sharey=True).flat, shown, strict=True
+    ):
+        t = np.arange(1, 101)
+        ax.plot(t, [schedule(int(n)) for n in t], color="#1f4e79", linewidth=2)
+        ax.set_title(type(schedule).__name__, fontsize=11)
+        ax.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("step t")
+    figure.supylabel("value, relative to the peak")
+    figure.savefig(path, dpi=110)
