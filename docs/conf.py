@@ -12,7 +12,8 @@ import npoptim
 generate.write(Path(__file__).parent / "_generated")
 
 project = "npoptim"
-author = copyright = "The npoptim developers"
+author = "The npoptim developers"
+project_copyright = author
 version = release = npoptim.__version__
 extensions = [
     "myst_nb",

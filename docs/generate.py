@@ -81,8 +81,8 @@ def memory(rule: type) -> str:
     nbytes = sum(x.nbytes for x in slots.values())
     held = ", ".join(f"`{k}` {list(x.shape)}" for k, x in slots.items()) or "nothing"
     return (
-        f"For a float32 matrix of {SHAPE[0]} × {SHAPE[1]}, which takes {p.nbytes:,} bytes itself, it "
-        f"remembers {held}: {nbytes:,} bytes, {nbytes / p.nbytes:.4g} times the parameter."
+        f"For a float32 matrix of {SHAPE[0]} × {SHAPE[1]}, which takes {p.nbytes:,} bytes itself, "
+        f"it remembers {held}: {nbytes:,} bytes, {nbytes / p.nbytes:.4g} times the parameter."
     )
 
 
