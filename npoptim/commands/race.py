@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from npoptim.race import Race
 
 HELP = "race optimizers on a surface, each at its own best lr"
 
@@ -24,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Race, print the table, draw the paths and the loss curves."""
+    """Race, print the table, draw the paths and the loss curves, write the player."""
     import json
 
     from npoptim import surfaces
@@ -55,9 +60,21 @@ def run(args: argparse.Namespace) -> int:
         save_figure(draw(result, args.theme), out / f"race_{surface.name}_{what}.png")
         for what, draw in pictures.items()
     ]
+    files.append(_player(result, out))
     if args.json:
         print(json.dumps({**result.summary(), "files": list(map(str, files))}, allow_nan=False))
         return 0
     print(f"{surface!r}: f = {surface.formula}\n\n{tables.race(result)}\n")
-    print("\n".join(f"picture: {file}" for file in files))
+    kinds = {".png": "picture", ".html": "player"}
+    print("\n".join(f"{kinds[file.suffix]}: {file}" for file in files))
     return 0
+
+
+def _player(result: Race, out: Path) -> Path:
+    """The page on which the race runs again, every line with its numbers."""
+    from npoptim.explore import explore
+    from npoptim.view.files import save_text
+
+    racers = [entry.optimizer for entry in result.entries]
+    page = explore(result.surface, racers, [result.surface.start], result.steps)
+    return save_text(page.html, out / f"race_{result.surface.name}.html")

@@ -47,7 +47,7 @@ def packed(columns: Iterable[NDArray[Any]]) -> str:
     x = np.concatenate([np.ravel(column) for column in columns]).astype(np.float64)
     x = np.where((x != 0) & (np.abs(x) < _TINY), np.copysign(_TINY, x), x)
     x = np.where(np.isfinite(x), np.clip(x, -_HUGE, _HUGE), x)
-    bits = x.astype(np.float32).view(np.uint32)
+    bits: Any = x.astype(np.float32).view(np.uint32)
     bits = np.where(np.isfinite(x), bits + 2, bits) >> 2  # rounded, not cut
     letters = bits[:, None] >> np.array([24, 18, 12, 6, 0], dtype=np.uint32) & 63
-    return _LETTERS[letters].tobytes().decode()
+    return str(_LETTERS[letters].tobytes().decode())

@@ -157,7 +157,7 @@ def test_a_value_of_another_shape_is_another_value(make):
     wrong = make.edited(
         npo.LARS, ("+ wd * norm(p))  # line 4", "+ wd * norm(p)) + 0 * p  # line 4")
     )
-    with pytest.raises(BoxError, match="line 4: γ ← .* gives 0.5"):
+    with pytest.raises(BoxError, match=r"line 4: γ ← .* gives 0\.5"):
         check_box(make.steps(make.telling(wrong)))
 
 

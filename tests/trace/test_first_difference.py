@@ -154,6 +154,7 @@ IN_MATRICES = [
         8,
         [("np.sum(g**2 + eps1, axis=-2)", "(np.sum(g**2, axis=-2) + eps1)")],
     ),
+    ("adafactor", "R by another name", 7, [("        R = beta2", "        alpha = beta2")]),
     ("adafactor", "means for sums", 7, [("np.sum(g", "np.mean(g")]),
     ("adafactor", "the exponent's sign", 6, [("t**-decay", "t**decay")]),
     ("adafactor", "not relative to θ", 4, [("np.maximum(eps2, rms(p)) * rho", "rho")]),

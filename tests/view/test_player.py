@@ -70,7 +70,7 @@ def unpacked(text):
 
 def test_packed_numbers_have_six_digits():
     x = np.concatenate([np.geomspace(1e-37, 1e37, 999), -np.geomspace(1e-37, 1e37, 999), [0.0]])
-    np.testing.assert_allclose(unpacked(pages.packed([x])), x, rtol=2.5e-7)
+    np.testing.assert_allclose(unpacked(pages.packed([x])), x, rtol=3.5e-7)
 
 
 def test_what_float32_cannot_say_is_the_nearest_it_can():
@@ -130,7 +130,7 @@ def test_the_page_holds_what_was_recorded(surface, name):
 
         def same(x, numbers=numbers):
             took = [next(numbers) for _ in range(x.size)]
-            np.testing.assert_allclose(took, x.ravel(), rtol=2.5e-7)
+            np.testing.assert_allclose(took, x.ravel(), rtol=3.5e-7)
 
         for part in (surface.project(run.x), run.f - bottom, run.gradient, run.momentum):
             same(part)
@@ -253,7 +253,9 @@ def values(browser, line):
 
 
 def written(x):
-    short = [f"{v:.4g}".replace("-", "−").replace("e−0", "e−") for v in np.ravel(x)]
+    short = [
+        f"{v:.4g}".replace("-", "−").replace("e−0", "e−").replace("e+0", "e") for v in np.ravel(x)
+    ]
     return f"[{' '.join(short)}]"
 
 
@@ -562,10 +564,12 @@ def test_in_a_frame_it_asks_for_its_height_and_takes_the_notebook_s_theme(browse
     head = '<!doctype html><meta charset="utf-8"><body data-jp-theme-light="false">'
     file.write_text(head + found._repr_html_() + found._repr_html_(), encoding="utf-8")
     browser.open(file)
-    later = "new Promise(done => setTimeout(() => done([...document.querySelectorAll('iframe')].map(f => f.style.height)), 900))"
-    heights = browser.js(later)
-    assert len(heights) == 2
-    assert all(600 < float(h.removesuffix("px")) < 2000 and h != "900px" for h in heights)
+    for frame in browser.all("iframe"):  # one that is out of sight waits
+        browser.js("arguments[0].scrollIntoView()", frame)
+        later = "new Promise(done => setTimeout(() => done(arguments[0].offsetHeight), 900))"
+        height = browser.js(later, frame)
+        assert 600 < height < 2000
+        assert height != 900
     browser.driver.switch_to.frame(0)
     assert browser.js("document.documentElement.dataset.theme") == "dark"
     assert browser.js("document.documentElement.scrollHeight <= innerHeight + 1")

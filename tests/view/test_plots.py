@@ -376,6 +376,22 @@ def test_labels_keep_off_lines_taken_places_and_the_frame():
         assert a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1]
 
 
+def test_a_label_passes_over_a_near_line():
+    frame, size = (0.0, 0.0, 600.0, 200.0), (80.0, 16.0)
+    low, near = np.array([[10.0, 10.0], [590.0, 10.0]]), np.array([[10.0, 35.0], [590.0, 35.0]])
+    for paths, more in (([low, near], ()), ([low], [near])):
+        _, centre = labels.place(paths, [size] * len(paths), frame, more=more)[0]
+        assert not centre[1] - 8 < 35 < centre[1] + 8
+
+
+def test_a_label_gives_way_to_a_taken_place():
+    frame, path = (0.0, 0.0, 600.0, 200.0), np.array([[10.0, 100.0], [590.0, 100.0]])
+    ((_, (x, y)),) = labels.place([path], [(80.0, 16.0)], frame)
+    taken = (x - 60, y - 10, x + 60, y + 10)
+    ((_, (u, v)),) = labels.place([path], [(80.0, 16.0)], frame, [taken])
+    assert abs(u - x) > 100 or abs(v - y) > 18
+
+
 def test_late_labels_are_near_the_end():
     path = np.array([[10.0, 100.0], [590.0, 100.0]])
     ((anchor, _),) = labels.place([path], [(40.0, 10.0)], (0, 0, 600, 200), late=True)

@@ -20,7 +20,7 @@ function steps() {
   return Math.max(...rules.map((rule) => rule.runs[state.start].steps));
 }
 
-const LETTERS = { gradient: "−∇f", momentum: "", step: "step" };
+const ARROWS = { gradient: "−∇f", momentum: "", step: "step" };
 
 function show() {
   const t = (state.t = Math.max(0, Math.min(state.t, steps())));
@@ -113,7 +113,7 @@ for (const kind of KINDS) {
   const svg = draw(button, "svg", { class: `arrow ${kind}`, ...size, "aria-hidden": "true" });
   draw(svg, "path", { d: "M1 7H25" });
   draw(svg, "path", { d: `M23 2L33 7L23 12${kind === "gradient" ? "" : "z"}`, class: "tip" });
-  make(button, "span", { id: `letter-${kind}` }, LETTERS[kind]);
+  make(button, "span", { id: `letter-${kind}` }, ARROWS[kind]);
   make(button, "span", { id: `size-${kind}`, class: "quiet size" });
   button.hidden = kind === "momentum" && !rules.some((rule) => rule.momentum);
   button.addEventListener("click", () => {
@@ -188,15 +188,6 @@ byId("theme").addEventListener("click", () => {
   root.dataset.theme = now === "dark" ? "light" : "dark";
 });
 
-// Inside a notebook: the height that is needed goes out, the notebook's theme comes in.
-addEventListener("message", ({ data: { npoptim: theme } = {} }) => {
-  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
-});
-if (parent !== window) {
-  const root = document.documentElement;
-  new ResizeObserver(() => parent.postMessage({ npoptim: root.offsetHeight }, "*")).observe(root);
-}
-
 let width = 0;
 new ResizeObserver(([{ contentRect }]) => {
   if (Math.abs(contentRect.width - width) < 1) return;
@@ -206,3 +197,12 @@ new ResizeObserver(([{ contentRect }]) => {
 width = byId("picture").clientWidth;
 resize();
 play(false);
+
+// Inside a notebook: the height that is needed goes out, the notebook's theme comes in.
+addEventListener("message", ({ data: { npoptim: theme } = {} }) => {
+  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+});
+if (parent !== window) {
+  const root = document.documentElement;
+  new ResizeObserver(() => parent.postMessage({ npoptim: root.offsetHeight }, "*")).observe(root);
+}
