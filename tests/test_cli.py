@@ -39,10 +39,15 @@ def test_race_prints_a_table_and_names_its_pictures(capsys, tmp_path):
     assert cli.main([*RACE, "--out", str(tmp_path / "new")]) == 0
     out, err = capsys.readouterr()
     assert err == ""  # a progress bar is for terminals
-    assert files(tmp_path / "new") == ["race_booth_loss.png", "race_booth_paths.png"]
+    pictures = ["race_booth_loss.png", "race_booth_paths.png"]
+    assert files(tmp_path / "new") == ["race_booth.html", *pictures]
     for name in files(tmp_path / "new"):
         assert str(tmp_path / "new" / name) in out
+    for name in pictures:
         assert (tmp_path / "new" / name).read_bytes().startswith(b"\x89PNG")
+    player = (tmp_path / "new" / "race_booth.html").read_text(encoding="utf-8")
+    assert "SGD" in player
+    assert "Adam" in player
     rows = [line.split()[0] for line in out.splitlines() if line.startswith(("SGD", "Adam"))]
     assert sorted(rows) == ["Adam", "SGD"]
     printed = out.replace("\n", " ")
@@ -55,7 +60,7 @@ def test_race_as_json(capsys, tmp_path):
     assert cli.main([*RACE, "--json", "--out", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {row["name"] for row in found["optimizers"]} == {"sgd", "adam"}
-    assert [os.path.exists(file) for file in found["files"]] == [True, True]
+    assert [os.path.exists(file) for file in found["files"]] == [True] * 3
     assert found["steps"] == 30
     assert found["seed"] is None
 

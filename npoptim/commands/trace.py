@@ -14,7 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("rule", metavar="RULE", help="adamw, came, …")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--steps", type=positive, default=2, metavar="N", help="default: 2")
+    which.add_argument("--steps", type=positive, metavar="N", help="default: 2")
     which.add_argument("--step", type=positive, metavar="N", help="show the N-th step alone")
     parser.add_argument(
         "--shape", type=shape, metavar="M,N", help="default: 2,3 for Adafactor and CAME, else 3"
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     rng = np.random.default_rng(args.seed)
     # few digits, so that they can be followed by hand
     p = rng.normal(size=shape).round(1)
-    gradients = [rng.normal(size=shape).round(1) for _ in range(args.step or args.steps)]
+    gradients = [rng.normal(size=shape).round(1) for _ in range(args.step or args.steps or 2)]
     found = npo.trace(opt, p, gradients)
     if args.step:
         parts = [part for part in found.parts if part.step == args.step]
