@@ -44,7 +44,7 @@ def _path(line: Array) -> str:
     """A closed line of (column, row) in whole units, thinned to what can be seen."""
     points = (line - 1) * (GRID / (_POINTS - 1))
     points[:, 1] = GRID - points[:, 1]
-    corners = np.rint(thinned(points, 0.7)).astype(int)
+    corners = np.rint(thinned(points, 1.2)).astype(int)
     moves = np.diff(corners, axis=0)
     moves = moves[moves.any(axis=1)]
     if len(moves) < 2:

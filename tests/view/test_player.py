@@ -215,11 +215,19 @@ def test_matplotlib_is_not_needed():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("surface", [*BOTH, "rastrigin"])
-@pytest.mark.parametrize("name", NAMES)
-def test_500_steps_of_a_rule_take_no_more_than_400_kb(surface, name):
+@pytest.mark.parametrize(
+    ("name", "surface"),
+    [  # the longest boxes, the most numbers, the most contours, and the one that everybody takes
+        ("lamb", "rastrigin"),
+        ("lamb", "factorisation"),
+        ("adafactor", "factorisation"),
+        ("came", "factorisation"),
+        ("adamw", "rosenbrock"),
+    ],
+)
+def test_500_steps_of_a_rule_take_no_more_than_400_kb(name, surface):
     found = explore(surface, npo.get_optimizer(name, lr=1e-3), steps=500)
-    assert len(found.html.encode()) <= 400_000
+    assert 200_000 < len(found.html.encode()) <= 400_000
     assert len(found.starts) > 1
 
 

@@ -378,18 +378,18 @@ def test_labels_keep_off_lines_taken_places_and_the_frame():
 
 def test_a_label_passes_over_a_near_line():
     frame, size = (0.0, 0.0, 600.0, 200.0), (80.0, 16.0)
-    low, near = np.array([[10.0, 10.0], [590.0, 10.0]]), np.array([[10.0, 35.0], [590.0, 35.0]])
+    low, near = np.array([[10.0, 10.0], [590.0, 10.0]]), np.array([[10.0, 28.0], [590.0, 28.0]])
     for paths, more in (([low, near], ()), ([low], [near])):
         _, centre = labels.place(paths, [size] * len(paths), frame, more=more)[0]
-        assert not centre[1] - 8 < 35 < centre[1] + 8
+        assert not centre[1] - 8 < 28 < centre[1] + 8
 
 
 def test_a_label_gives_way_to_a_taken_place():
     frame, path = (0.0, 0.0, 600.0, 200.0), np.array([[10.0, 100.0], [590.0, 100.0]])
     ((_, (x, y)),) = labels.place([path], [(80.0, 16.0)], frame)
-    taken = (x - 60, y - 10, x + 60, y + 10)
+    taken = (x - 60, y - 10, x + 60, 91.0)  # off the line itself
     ((_, (u, v)),) = labels.place([path], [(80.0, 16.0)], frame, [taken])
-    assert abs(u - x) > 100 or abs(v - y) > 18
+    assert abs(u - x) > 100 or v > 99
 
 
 def test_late_labels_are_near_the_end():
