@@ -20,8 +20,8 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def table(trace: Trace, width: int = 80, colour: bool = False, step: int | None = None) -> str:
-    """The lines of a trace, or of one step of it, as text `width` columns wide.
+def table(trace: Trace, width: int = 80, colour: bool = False) -> str:
+    """The lines of a trace as text, `width` columns wide.
 
     >>> import numpy as np
     >>> from npoptim import SGD
@@ -40,7 +40,7 @@ def table(trace: Trace, width: int = 80, colour: bool = False, step: int | None 
     for text in trace.optimizer.splitlines():
         indent = " " * (len(text) - len(text.lstrip()))
         rows += [indent + row for row in wrapped(text.lstrip(), width - len(indent))]
-    for part in (part for part in trace.parts if step in (None, part.step)):
+    for part in trace.parts:
         rows += _part(part, trace, width, colour)
     return "\n".join(rows)
 

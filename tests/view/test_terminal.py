@@ -65,7 +65,7 @@ def test_no_row_is_too_wide_and_values_stand_in_one_column(cls, shape, width):
     assert len(starts) <= 1
 
 
-def test_groups_and_one_step():
+def test_groups():
     opt = npo.Groups({"*.b": npo.SGD(lr=0.5), "*": npo.Momentum()})
     params = {"0.W": np.ones((2, 2)), "0.b": np.ones(2)}
     tr = trace(opt, params, {k: p.copy() for k, p in params.items()}, steps=3)
@@ -75,10 +75,7 @@ def test_groups_and_one_step():
         for t in (1, 2, 3)
         for name, shape in (("0.W", "(2, 2)"), ("0.b", "(2,)"))
     ]
-    second = table(tr, step=2)
-    assert second.startswith("Groups({\n    '*.b': SGD(lr=0.5),\n    '*': Momentum(")
-    assert "step 2 · 0.b" in second
-    assert "step 1" not in second
+    assert str(tr).startswith("Groups({\n    '*.b': SGD(lr=0.5),\n    '*': Momentum(")
 
 
 def test_colour_only_where_asked_for():
