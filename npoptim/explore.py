@@ -198,7 +198,7 @@ class _Recording(NamedTuple):
     def size(self) -> int:
         """About how many numbers change from step to step."""
         last = self.parts[-1].lines if self.parts else []
-        lines = [line for line in last if not line.pseudocode.startswith("given")]
+        lines = [x for x in last if not x.pseudocode.startswith(("given", "t ←"))]
         return self.run.steps * (7 + sum(np.size(v) for x in lines for v in x.values.values()))
 
 

@@ -125,7 +125,7 @@ def test_starts_given_as_an_array_are_the_only_ones():
 def test_fewer_starts_where_a_page_has_no_room(monkeypatch):
     one = explore("booth", npo.Adam(), steps=30)
     assert len(one.starts) == 5
-    per_start = 30 * (7 + 13)  # t, g, m, v, m̂, v̂, θ, and init's line is no more than one step's
+    per_start = 30 * (7 + 12)  # path, f, arrows; g, m, v, m̂, v̂, θ
     monkeypatch.setattr("npoptim.explore._NUMBERS", 3 * per_start)
     assert len(explore("booth", npo.Adam(), steps=30).starts) == 3
     monkeypatch.setattr("npoptim.explore._NUMBERS", 1)

@@ -70,7 +70,8 @@ def section(path, title):
             code += [text] * inside
             continue
         for heading in re.findall(r"^## (.*)$", text, re.M):
-            inside = heading.startswith(title) or (inside and heading not in SECTIONS)
+            known = heading.partition(":")[0] in SECTIONS
+            inside = heading.startswith(title) or (inside and not known)
     return "\n".join(code)
 
 

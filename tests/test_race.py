@@ -12,6 +12,7 @@ import npoptim as npo
 from npoptim import surfaces
 from npoptim.optimizers.base import Optimizer
 from npoptim.race import GRID, _settled, memory, race, racers
+from npoptim.view import tables
 
 NAMES = list(npo.optimizers())
 FEW = ["sgd", "adam", "lion"]
@@ -108,6 +109,21 @@ def test_settled_is_for_good(f, steps):
 )
 def test_a_best_lr_at_the_edge_is_marked(grid, edge):
     assert race("quadratic", ["sgd"], steps=50, grid=grid).entries[0].edge is edge
+
+
+def test_the_table_says_what_is_doubtful():
+    said = tables.race(race("quadratic", ["sgd"], steps=50, grid=[1e-3, 1e-2]))
+    assert "0.01*" in said
+    assert "*: at the edge" in said
+    said = tables.race(race("quadratic", ["sgd"], steps=50, grid=[0.1, 10.0, 100.0]))
+    assert "0.1*" in said
+    said = tables.race(race("quadratic", ["sgd"], steps=50, grid=[10.0, 100.0, 1000.0]))
+    assert "5.67†" in said
+    assert "†: ended where it left" in said
+    said = tables.race(race("quadratic", ["sgd"], steps=50))
+    assert "*" not in said
+    assert "†" not in said
+    assert "†" not in tables.race(race("saddle", ["sgd"], steps=50))
 
 
 @pytest.mark.parametrize("surface", surfaces.names())

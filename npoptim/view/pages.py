@@ -23,7 +23,12 @@ def asset(name: str) -> str:
 
 def script(*names: str) -> str:
     """Script files as one, with nothing of theirs in the global scope."""
-    return "(() => {\n" + "\n".join(map(asset, names)) + "})();"
+    return "(() => {\n" + "\n".join(map(flush, names)) + "\n})();"
+
+
+def flush(name: str) -> str:
+    """A style or script without its indentation, which is a fifth of it."""
+    return "\n".join(line.strip() for line in asset(name).splitlines() if line.strip())
 
 
 def safe_json(content: Any) -> str:

@@ -16,7 +16,7 @@ from npoptim.trace.notation import targets
 from npoptim.view import formulas, style
 from npoptim.view.bands import bands
 from npoptim.view.ground import box as picture_size
-from npoptim.view.pages import asset, packed, safe_json, script
+from npoptim.view.pages import asset, flush, packed, safe_json, script
 
 if TYPE_CHECKING:
     from npoptim.explore import Exploration, Row, Run, Watched
@@ -52,7 +52,7 @@ def page(found: Exploration) -> str:
         about=escape(" · ".join(about)),
         count=len(found.watched),
         colours=_colours(found.watched),
-        style=asset("player.css"),
+        style=flush("player.css"),
         ground=bands(surface),
         data=safe_json(_data(found)),
         script=script("numbers.js", "picture.js", "box.js", "player.js"),
@@ -188,9 +188,15 @@ def _line(rows: list[Row], letters: dict[str, str]) -> tuple[dict[str, Any], lis
     order = [*targets(first.pseudocode), *found]
     for name in sorted(found, key=order.index):
         runs = found[name]
-        value = {"name": name, "letter": letters.get(name, name), "shape": runs[0].shape[1:]}
+        value: dict[str, Any] = {
+            "name": name,
+            "letter": letters.get(name, name),
+            "shape": runs[0].shape[1:],
+        }
         same = _same(runs)
-        if same is None:
+        if _counts(runs):
+            value["counts"] = True
+        elif same is None:
             columns.append(runs)
         else:
             value["same"] = same
@@ -205,6 +211,11 @@ def _line(rows: list[Row], letters: dict[str, str]) -> tuple[dict[str, Any], lis
         "once": is_start(first.pseudocode),
     }
     return line, columns
+
+
+def _counts(runs: list[Any]) -> bool:
+    """Whether a value is the number of the step, as t is."""
+    return all(x.ndim == 1 and (x == np.arange(1, len(x) + 1)).all() for x in runs)
 
 
 def _same(runs: list[Any]) -> list[float] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from npoptim.trace.lines import Line, Part, Trace, is_start
 from npoptim.trace.values import summary
-from npoptim.view.pages import asset, script
+from npoptim.view.pages import flush, script
 from npoptim.view.terminal import _goes_on as goes_on
 
 _PAGE = """<!doctype html>
@@ -31,7 +31,7 @@ def html(trace: Trace) -> str:
     # data-lm-…: JupyterLab would take the arrow keys for itself
     return (
         f'<div class="npo-trace {name}" data-lm-suppress-shortcuts="true">'
-        f"<style>{asset('stepper.css')}</style>"
+        f"<style>{flush('stepper.css')}</style>"
         f"<table><caption>{escape(trace.optimizer)}</caption><thead><tr>"
         f'<th scope="col">line</th><th scope="col" style="text-align:left">box, code, numbers</th>'
         f'<th scope="col">before</th><th scope="col">after</th></tr></thead>{rows}</table>'

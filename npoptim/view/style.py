@@ -40,9 +40,9 @@ class Style:
         return self.dark if theme.name == "dark" else self.light
 
 
-# Chosen by search: under normal, protan, deutan and tritan vision (Machado, Oliveira & Fernandes
-# 2009) the nearest two of the ten are 0.06 apart in OKLab, as in matplotlib's petroff10, at a
-# contrast of 3 : 1 or more to the paper. Kin have kindred hues.
+# Chosen by search: to normal, protan, deutan and tritan eyes (Machado, Oliveira & Fernandes 2009)
+# the nearest two of the ten are at least 0.05 apart in OKLab (matplotlib's tab10: 0.007), and the
+# contrast to the paper is 3 : 1 or more. Kin have kindred hues.
 _KNOWN = {
     "sgd": Style("#757168", "#eceaeb", "o", ()),
     "momentum": Style("#c97b0d", "#df9f09", "s", (6, 1.5)),

@@ -5,7 +5,6 @@ import sys
 from itertools import combinations
 from types import SimpleNamespace
 
-import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given
@@ -113,25 +112,21 @@ def test_loss_is_the_height_over_the_minimum():
     assert plots.loss(race("saddle", ["sgd"])).axes[0].get_yscale() == "linear"
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_nothing_global_changes(theme, races, tmp_path):
-    before = dict(matplotlib.rcParams)
-    for figure in (
-        plots.race(races["saddle"], theme),
-        plots.memory(memory((8, 8)), theme),
-        npo.run("booth", npo.SGD()).plot(theme=theme),
-    ):
-        files.save_figure(figure, tmp_path / "picture.png")
-    assert dict(matplotlib.rcParams) == before
-
-
-def test_neither_pyplot_nor_a_display_is_needed(tmp_path):
+def test_nothing_global_changes_and_no_display_is_needed(tmp_path):
+    """In a process of its own: here an earlier test would have made the change."""
     code = (
-        "import sys, os\n"
+        "import os, sys, matplotlib\n"
         "os.environ.pop('DISPLAY', None)\n"
+        "rc = matplotlib.rcParams\n"
+        "settings = lambda: {k: rc[k] for k in rc if k != 'backend'}  # asked for, that is chosen\n"
+        "before = settings()\n"
+        "import npoptim as npo\n"
         "from npoptim.cli import main\n"
         f"assert main(['race', 'booth', '--steps', '5', '--out', {str(tmp_path)!r}]) == 0\n"
-        "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
+        f"assert main(['memory', '--theme', 'dark', '--out', {str(tmp_path)!r}]) == 0\n"
+        "npo.run('booth', npo.SGD()).plot(theme='dark')\n"
+        "assert settings() == before\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
@@ -310,7 +305,7 @@ def test_colours_differ_for_every_eye(theme, vision):
         (np.linalg.norm(np.subtract(a, b)), (x, y))
         for (a, x), (b, y) in combinations(zip(seen, NAMES, strict=True), 2)
     )
-    assert gap > 0.045, pair
+    assert gap > 0.05, pair
 
 
 @pytest.mark.parametrize("theme", THEMES)

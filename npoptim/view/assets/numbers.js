@@ -22,14 +22,14 @@ function columns(rule, run) {
   const found = { path: take(n + 1, 2), loss: take(n + 1, 1), gradient: take(n, 2) };
   found.momentum = rule.momentum ? take(n, 2) : null;
   found.values = rule.lines.map((line) => line.values.map((value) =>
-    value.same ? null : take(n, value.shape.reduce((a, b) => a * b, 1))));
+    value.same || value.counts ? null : take(n, value.shape.reduce((a, b) => a * b, 1))));
   return (run.columns = found);
 }
 
 // A value of a line at step t, as {shape, data}; null where the line did not run.
 function valueAt(rule, run, i, k, t) {
   const value = rule.lines[i].values[k];
-  const data = value.same || columns(rule, run).values[i][k].at(t - 1);
+  const data = value.counts ? [t] : value.same || columns(rule, run).values[i][k].at(t - 1);
   return data.length && data.every(Number.isNaN) ? null : { shape: value.shape, data };
 }
 
