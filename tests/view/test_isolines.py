@@ -46,6 +46,13 @@ def test_no_region_no_line():
     assert regions(np.full((5, 5), np.nan), 0.0) == []
 
 
+def test_corners_that_only_touch_are_apart():
+    heights = np.zeros((4, 4))
+    heights[1, 1] = heights[2, 2] = 1.0
+    assert [len(line) for line in regions(heights, 0.5)] == [4, 4]
+    assert [len(line) for line in regions(heights[::-1], 0.5)] == [4, 4]
+
+
 def test_infinite_heights_are_inside():
     heights = np.zeros((7, 7))
     heights[2:5, 2:5] = np.inf

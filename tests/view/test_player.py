@@ -114,10 +114,15 @@ def test_a_line_that_is_not_in_the_notation_has_no_holes():
     assert formulas.letters(["θ ← prox(θ)"]) == {}
 
 
+@pytest.mark.parametrize("text", ["v ← R C / Σⱼ C", "v ← R C", "v ← R / Σᵢ R", "v ← prox(R)"])
+def test_what_is_no_product_of_rows_and_columns(text):
+    assert formulas.outer_product(text) is None
+
+
 # ---------------------------------------------------------------- the page
 
 
-@pytest.mark.parametrize("surface", BOTH)
+@pytest.mark.parametrize("surface", ["styblinski_tang", "factorisation"])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_holds_what_was_recorded(surface, name):
     """Decoded as the page decodes it: path, loss, arrows, then every value that changes."""
@@ -376,6 +381,8 @@ def test_the_box_has_the_numbers_of_the_step(browser, adamw, t):
     before = m[t - 2] if t > 1 else np.zeros(2)
     put = browser.all(".line .put")[4].text
     assert put == f"= 0.9 · {written(before)} + (1 − 0.9) · {written(g[t - 1])}"
+    theta = found.watched[0].runs[0].x[t - 1]
+    assert browser.all(".line .put")[8].text.startswith(f"= {written(theta)} − 0.05 · ")
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ class Hostile(Optimizer):
 
     def update(self, p, g, t):
         text = "<img src=x onerror=\"document.title = 'taken'\"></script>"  # line 1
-        p = p - self.lr * g * len(text)  # line 4
+        odd = {"<img src=x>": self.lr * len(text)}  # line 1
+        p = p - odd["<img src=x>"] * g  # line 4
         return p, {}
 
     def __repr__(self):
