@@ -237,10 +237,10 @@ def _rows(recordings: list[_Recording]) -> list[Row]:
     found: dict[_Key, dict[str, list[dict[int, Array]]]] = {}  # key -> name -> run -> t -> value
     for k, recording in enumerate(recordings):
         for part in recording.parts:
-            known, at = known_names(part.box), -1
-            for key, line in _keyed(part.lines):
+            known, at = known_names(part.box), len(keys)
+            for key, line in reversed(list(_keyed(part.lines))):
                 if key not in found:
-                    keys.insert(at + 1, key)
+                    keys.insert(at, key)
                     found[key] = {}
                 at = keys.index(key)
                 for name, value in line.values.items():

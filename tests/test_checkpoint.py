@@ -217,6 +217,13 @@ def test_a_memmap_is_saved_as_an_array(tmp_path):
     assert same(back.extra["also"], np.array([1.0, 2.0]))
 
 
+def last_word():
+    bits = np.random.MT19937(0)
+    while bits.state["state"]["pos"] < 624:
+        bits.random_raw()
+    return np.random.Generator(bits)
+
+
 EXTRA = {
     "none": None, "yes": True, "no": False, "int": -3, "huge": 7**9999, "edge": [2**53 - 1, 2**53, -(2**53)],
     "float": 0.1, "tiny": 5e-324, "-0.0": -0.0, "nan": math.nan, "inf": [math.inf, -math.inf], "whole": 1.0,
@@ -225,6 +232,7 @@ EXTRA = {
     "text": np.array(["ab", "θ"]), "bytes": np.array([b"x"]), "dates": np.array(["2020-01-01", "NaT"], "M8[D]"), "span": np.array([3], ">m8[25us]"),
     "0-d": np.array(7, "u1"), "no items": np.zeros((2, 0, 3), "i2"), "spread": np.broadcast_to(np.arange(3.0), (2, 3)).copy(), "long": np.ones(2, np.longdouble),
     "scalars": (np.float32(0.1), np.float64(math.nan), np.int8(-1), np.bool_(True), np.complex128(1j), np.str_("x"), np.str_(""), np.bytes_(b"y"), np.datetime64("2020-01-01T00:00")),
+    "widest seed": np.random.Generator(np.random.PCG64(np.random.SeedSequence((1 << 4096) - 1, pool_size=64))), "end of the buffer": last_word(),
     "deep": functools.reduce(lambda x, _: [x], range(99), 1),
 }  # fmt: skip
 
@@ -300,9 +308,10 @@ def endless():
 NOT_HELD = {
     "a set": {1}, "an object": Weird(), "a class": Weird, "a function": len, "bytes": b"x", "complex": 1j, "a path": Path("x"),
     "objects": np.array([None]), "fields": np.zeros(2, "f4, f4"), "masked": np.ma.array([1.0]), "void": np.void(b"x"),
-    "endless": endless(), "too deep": functools.reduce(lambda x, _: [x], range(101), 1), "number as key": {1: 2}, "no plain dict": OrderedDict(a=1), "a namedtuple": os.times(),
+    "endless": endless(), "too deep": functools.reduce(lambda x, _: [x], range(101), 1), "dicts too deep": functools.reduce(lambda x, _: {"a": x}, range(101), 1), "number as key": {1: 2}, "no plain dict": OrderedDict(a=1), "a namedtuple": os.times(),
     "RandomState": np.random.RandomState(0), "an old seed": np.random.Generator(np.random.RandomState(0)._bit_generator),
-    "a long seed": np.random.default_rng(1 << 5000), "a wide seed": np.random.Generator(np.random.PCG64(np.random.SeedSequence(0, pool_size=65))), "an optimizer": npo.SGD(),
+    "own bits": np.random.Generator(type("Own", (np.random.PCG64,), {})(0)),
+    "a long seed": np.random.default_rng(1 << 4096), "a wide seed": np.random.Generator(np.random.PCG64(np.random.SeedSequence(0, pool_size=65))), "an optimizer": npo.SGD(),
 }  # fmt: skip
 
 
@@ -418,7 +427,7 @@ def test_no_module_is_imported_for_a_file(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lazy", lazy)
     monkeypatch.setitem(sys.modules, "odd", Weird())
     targets = [("lazy", n) for n in ("halving", "Weird", "number", "print", "absent")]
-    targets += [("shutil", "rmtree"), ("os.path", "exists"), ("builtins", "print"), ("odd", "halving"), (__name__, "halving.__call__"), (__name__, "nested.<locals>.inner"), (__name__, "median_low"), (__name__, "borrowed"), (__name__, "renamed")]  # fmt: skip
+    targets += [("shutil", "rmtree"), ("json.decoder", "py_scanstring"), ("builtins", "print"), ("odd", "halving"), (__name__, "halving.__call__"), (__name__, "nested.<locals>.inner"), (__name__, "median_low"), (__name__, "borrowed"), (__name__, "renamed")]  # fmt: skip
     for module, name in targets:
         point(module, name)
         with pytest.raises(CheckpointError, match="pass opt="):

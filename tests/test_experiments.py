@@ -366,30 +366,30 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_run(capsys, tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["rescaling", "idle", "biases"])
 def test_exact_claims_reproduce(name):
-    assert experiments.run(name, seed=1, progress=False).verdict == "reproduced"
+    assert experiments.run(name, seed=10, progress=False).verdict == "reproduced"
 
 
 @pytest.mark.slow
 def test_lions_training_loss_gains_with_the_batch_and_its_held_out_loss_does_not():
-    parts = experiments.run("lion", seed=1, progress=False).parts
+    parts = experiments.run("lion", seed=10, progress=False).parts
     assert [part.holds for part in parts[1:]] == [True, False]
 
 
 @pytest.mark.slow
 def test_clipping_does_what_warm_up_does_in_part_of_the_grid():
-    parts = experiments.run("clipping", seed=1, progress=False).parts
+    parts = experiments.run("clipping", seed=10, progress=False).parts
     assert [part.holds for part in parts[:2]] == [True, True]
 
 
 @pytest.mark.slow
 def test_the_papers_decay_follows_lr_and_pytorchs_does_not():
-    parts = experiments.run("decay", seed=1, progress=False).parts
+    parts = experiments.run("decay", seed=10, progress=False).parts
     assert [part.holds for part in parts[:2]] == [False, True]
 
 
 @pytest.mark.slow
 def test_adafactor_is_near_adam_with_a_twentieth_of_the_state():
-    found = experiments.run("memory", seed=1, progress=False)
+    found = experiments.run("memory", seed=10, progress=False)
     rows = {row["optimizer"]: row for row in found.rows}
     assert rows["Adafactor"]["state bytes"] < rows["Adam"]["state bytes"] / 20
     assert found.parts[0].holds

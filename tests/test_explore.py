@@ -156,6 +156,14 @@ def test_a_run_that_diverges_ends_with_a_note():
     assert len(row(found.watched[0], "θ ←").values["p"][0]) == run.steps
 
 
+def test_a_step_that_fails_half_way_is_not_among_them():
+    run = explore("quadratic", npo.SGD(lr=1e200), steps=5).watched[0].runs[0]
+    assert run.steps == 1  # the second overflows in the line of θ, not in the gradient
+    assert "after the step" in run.note
+    assert len(run.gradient) == 1
+    assert np.isfinite(run.x).all()
+
+
 def test_a_run_may_diverge_at_its_first_step():
     found = explore("rosenbrock", npo.SGD(), start=[[1e200, 1e200]], steps=5)
     run = found.watched[0].runs[0]
@@ -169,14 +177,17 @@ def test_a_line_that_is_skipped_has_no_value_there():
     odd, even = (row(watched, f"pushed = {x}").values["buffer"][0] for x in ("buffer", "half"))
     assert np.isnan(odd[:, 0]).tolist() == [False, True, False, True]
     assert np.isnan(even[:, 0]).tolist() == [True, False, True, False]
+    assert [r.code.partition(" ")[0] for r in watched.rows] == (
+        ["return", "if", "pushed", "half", "pushed", "return"]
+    )
     assert [r.number for r in watched.rows] == [None] * len(watched.rows)
 
 
 def test_groups_and_noise_and_schedules_are_watched_too():
-    opt = npo.Groups({"*": npo.Lion(lr=npo.schedules.linear(0.1, total=4))})
+    opt = npo.Groups({"*": npo.Momentum(lr=npo.schedules.linear(0.1, total=4))})
     surface = surfaces.noisy(surfaces.get("ravine"), 0.1)
     found = explore(surface, opt, steps=4)
-    assert found.watched[0].name == "Lion"
+    assert found.watched[0].name == "Momentum"
     np.testing.assert_array_equal(found.watched[0].runs[0].x, npo.run(surface, opt, steps=4).x)
     lr = row(found.watched[0], "given").values["lr"][0]
     assert lr[0] > lr[1] > lr[2]

@@ -29,9 +29,10 @@ def test_a_file_may_be_named_and_its_folder_is_made(capsys, tmp_path):
 
 
 def test_several_rules_share_a_page(capsys, tmp_path):
-    found = explored(capsys, "lion,Adam", "beale", "--out", str(tmp_path))
-    assert [opt.partition("(")[0] for opt in found["optimizers"]] == ["Lion", "Adam"]
-    assert found["files"][0].endswith("explore_lion_adam_beale.html")
+    for names in (["lion", "adam"], ["adam", "lion"]):
+        found = explored(capsys, ",".join(names).title(), "beale", "--out", str(tmp_path))
+        assert [opt.partition("(")[0].lower() for opt in found["optimizers"]] == names
+        assert found["files"][0].endswith(f"explore_{'_'.join(names)}_beale.html")
 
 
 def test_the_lr_is_the_best_of_a_race_unless_given(capsys, tmp_path):
