@@ -11,7 +11,18 @@ from npoptim.extras import callable_module
 if TYPE_CHECKING:
     from npoptim.optimizers.base import Optimizer
 
-_MACHINERY = {"base", "blocks", "box", "checks", "driver", "groups", "restore"}
+_MACHINERY = {
+    "base",
+    "blocks",
+    "box",
+    "checks",
+    "driver",
+    "fused",
+    "groups",
+    "lazy",
+    "restore",
+    "threads",
+}
 
 
 def modules() -> list[str]:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from npoptim.optimizers.threads import squares
+
 ARRAY_TYPES: set[type] = {np.ndarray, np.memmap}  # exact types; a GPU backend adds its own
 
 
@@ -308,14 +310,19 @@ def finite(x: Any) -> bool:
         return True  # looking would be a round trip to the host
     if x.size <= 8:
         return all(map(math.isfinite, x.ravel().tolist()))
-    # a finite sum says yes at once
-    return math.isfinite(np.add.reduce(x, axis=None)) or bool(np.isfinite(x).all())
+    # a finite sum says yes at once, and one of squares sooner
+    total = squares(x) if x.size >= 4096 and x.flags.forc else np.add.reduce(x, axis=None)
+    return math.isfinite(total) or bool(np.isfinite(x).all())
 
 
-def not_finite(x: Any, what: str, why: str = "") -> NoReturn:
-    """NonFiniteError that names the first offending element."""
-    at = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-    raise NonFiniteError(f"{what} is {x[at]} at index {at}{why}; nothing was changed.")
+def not_finite(x: Any, what: str, why: str = "", before: int = 0, shape: Any = None) -> NoReturn:
+    """NonFiniteError that names the first offending element.
+
+    `x` may be a block of an array of that `shape`, with so many elements `before` it.
+    """
+    i = int(np.argmin(np.isfinite(x)))
+    at = tuple(map(int, np.unravel_index(before + i, shape or x.shape)))
+    raise NonFiniteError(f"{what} is {x.flat[i]} at index {at}{why}; nothing was changed.")
 
 
 def all_finite(x: Any, what: str) -> None:

@@ -9,14 +9,14 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import repeat
 from operator import setitem
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from npoptim.optimizers import checks
+from npoptim.optimizers import checks, fused
 from npoptim.optimizers.blocks import BLOCK, update_in_blocks
 
 if TYPE_CHECKING:
@@ -195,7 +195,9 @@ class Driver:
                 rule = rules[name]
                 check = _Check(rule, name)
                 try:
-                    if q is p and _blockwise(rule, p, slots):
+                    if q is p and (fast := _fused(rule, p, g, t, slots, check, in_place=True)):
+                        _, slots = fast
+                    elif q is p and _blockwise(rule, p, slots):
                         g = g.copy() if np.may_share_memory(g, p) else g
                         slots = {k: _like(x, p) for k, x in slots.items()}
                         update_in_blocks(rule.form(p)[1], p, g, t, slots, p, slots, check)
@@ -274,8 +276,10 @@ def _ready(
 
 def _advance(rule: Optimizer, name: str, p: Any, g: Any, t: int, slots: State) -> tuple[Any, State]:
     """One step of one parameter into new arrays."""
-    update = rule.form(p)[1]
     check = _Check(rule, name)
+    if fast := _fused(rule, p, g, t, slots, check):
+        return fast
+    update = rule.form(p)[1]
     if _blockwise(rule, p, slots):
         new, after = np.empty_like(p), {k: np.empty_like(p) for k in slots}
         update_in_blocks(update, p, g, t, slots, new, after, check)
@@ -285,6 +289,15 @@ def _advance(rule: Optimizer, name: str, p: Any, g: Any, t: int, slots: State) -
         new, after = _array(new), {k: _array(x) for k, x in after.items()}
     check(new, after, p, slots)
     return new, after
+
+
+def _fused(
+    rule: Optimizer, p: Any, g: Any, t: int, slots: State, check: _Check, in_place: bool = False
+) -> tuple[Any, State] | None:
+    """One step of one large parameter, if its lines can be recorded."""
+    if p.nbytes < fused.LARGE:
+        return None
+    return fused.advance(rule.form(p), p, g, t, slots, partial(check.block, p.shape), in_place)
 
 
 class _Check:
@@ -308,6 +321,15 @@ class _Check:
             if not checks.finite(x):
                 checks.not_finite(x, f"state {slot!r} of {self.name!r} after the step", _REMEDY)
         self.passed = True
+
+    def block(self, shape: Any, results: dict[str | None, Any], first: int | None) -> None:
+        """The same for results known to be alike: whole, or blocks from element `first` on."""
+        for slot, x in results.items():
+            if not checks.finite(x):
+                what = repr(self.name) if slot is None else f"state {slot!r} of {self.name!r}"
+                where = (first or 0, x.shape if first is None else shape)
+                checks.not_finite(x, f"{what} after the step", _REMEDY, *where)
+        self.passed = self.passed or first is not None
 
     @property
     def _who(self) -> str:

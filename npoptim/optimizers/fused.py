@@ -1,0 +1,232 @@
+"""How a rule's lines run on large arrays: recorded, then block by block on several cores.
+
+`update` is called once with stand-ins that note what is done to them. Then the arrays are passed
+through block by block, all lines on one block in buffers that are reused: first as far as the
+sums that need no other, next as far as those that need these, and so on, last to the results.
+What a pass has made need not be made again: a result is written in the first that comes by it.
+An element meets the operations of the plain lines in their order; only sums differ, by rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import NDArray
+
+from npoptim.optimizers.lazy import Lazy, Tape, Unknown
+from npoptim.optimizers.threads import cores, share, squares
+
+Array: TypeAlias = NDArray[Any]
+State: TypeAlias = dict[str, Array]
+Slots: TypeAlias = dict[Any, Any]  # one thing for each slot; the parameter's under None
+Check: TypeAlias = Callable[[Slots, int | None], None]
+
+LARGE = 4 * 2**20  #: bytes of a parameter from which on it pays
+
+#: Bytes of an operand in a block, at most: so many that threads seldom meet at the interpreter's
+#: lock, which costs them tens of microseconds, and no more than the cache can hold.
+BLOCK = 2**20
+
+#: Bytes of all buffers, at most. That limits the blocks, so that two threads have room, and then
+#: the threads. The number of threads never changes the blocks, and so no sum either.
+SPACE = 15 * 2**19
+
+
+def advance(
+    form: tuple[Callable[..., State], Callable[..., tuple[Array, State]]],
+    p: Array,
+    g: Array,
+    t: int,
+    state: State,
+    check: Check,
+    in_place: bool = False,
+) -> tuple[Array, State] | None:
+    """Parameter and memory after step number `t` of a rule's `form`, in new arrays or in place.
+
+    None, with nothing done, for small arrays, for axes in another order than C's, for arrays
+    with gaps in place, and for lines that blocks cannot do. `check(arrays, first)` sees all that
+    is about to be written, by slot, the parameter under None, and may raise: blocks, with the
+    number of elements before them, and whole what has another shape, with None.
+    """
+    arrays: Slots = {None: p, **state}
+    if p.nbytes < LARGE or not all(isinstance(x, np.ndarray) for x in (g, *arrays.values())):
+        return None
+    whole = all(x.flags.c_contiguous for x in arrays.values())
+    if in_place and (not whole or np.may_share_memory(p, g)):
+        return None
+    threads = cores()
+    try:
+        step = Step(form, arrays, g, t)
+    except Exception:  # whatever it is, the plain lines will do it or say it
+        return None
+    if not in_place:
+        arrays = {k: np.empty_like(x, subok=False) for k, x in arrays.items()}
+    with ThreadPoolExecutor(threads) as pool:
+        after = step.run(arrays, check, threads, pool)
+    return after.pop(None), after
+
+
+class Step:
+    """A recorded step: its sums and results, and the blocks they are computed in."""
+
+    def __init__(self, form: Any, arrays: Slots, g: Array, t: int) -> None:
+        init, update = form
+        tape = Tape(g.shape)
+        probe = np.ones(tape.tiny, g.dtype)
+        P, G = Lazy(tape, probe), Lazy(tape, probe)
+        slots = {k: Lazy(tape, x) for k, x in init(probe).items()}
+        new, memory = update(P, G, t, **slots)
+        self.before: Slots = {None: P, **slots}
+        after: Slots = {None: new, **memory}
+        self.results = {k: x if x.fn else np.positive(x) for k, x in after.items()}
+        lines, tape.lines = [*tape.lines.values()], {}  # else a cycle would keep arrays alive
+        self.sums = [x for x in lines if x.total]
+        operands = [a for x in lines if x.full for a in x.args if not a.full]
+        self.flat = not any(x.ndim for x in self.sums + operands)
+        for k in arrays.keys() | self.before.keys() | after.keys():
+            x, y, a = self.before[k], self.results[k], arrays[k]
+            same = x.full == y.full and type(x.probe) is type(y.probe)
+            if not same or len({(z.shape, z.dtype) for z in (x, y, a)}) > 1:
+                raise Unknown("another kind, shape or dtype")
+            x.value = self.view(a) if x.full else a
+        G.value = self.view(g)
+        self.length, *self.rest = P.value.shape
+        self.row, self.itemsize = math.prod(self.rest), g.itemsize
+        if self.row * self.itemsize > BLOCK // 2:
+            raise Unknown("long rows")
+
+    def view(self, x: Array) -> Array:
+        """`x` in the shape of which blocks are slices; a copy if it has gaps."""
+        if not (x.flags.c_contiguous or np.empty_like(x).flags.c_contiguous):
+            raise Unknown("another order of axes")
+        x = np.ascontiguousarray(x)
+        return x.reshape(-1) if self.flat else x
+
+    def run(self, arrays: Slots, check: Check, threads: int, pool: ThreadPoolExecutor) -> Slots:
+        """Write the results to `arrays`, those of other shapes excepted, and return all."""
+        last = max(x.passes for x in self.results.values())
+        small = {k: x for k, x in self.results.items() if not x.full}
+        waiting = {k: x for k, x in self.results.items() if x.full}
+        for n in range(last + 1):
+            check({k: x.known() for k, x in small.items() if x.passes <= n}, None)
+            sums = [x for x in self.sums if x.passes == n + 1 <= last]
+            later = [x for x in self.sums if n + 1 < x.passes <= last]
+            done = self.made(waiting, sums, later) if n < last else waiting
+            targets = {k: self.view(arrays[k]) for k in done}
+            write = partial(self.write, targets, check)
+            Pass(self, [*done.values(), *sums]).run(write, threads, pool)
+            for k, target in targets.items():
+                self.results[k].value = target
+            waiting = {k: x for k, x in waiting.items() if k not in done}
+        return {k: x.known() if k in small else arrays[k] for k, x in self.results.items()}
+
+    def made(self, waiting: Slots, sums: list[Lazy], later: list[Lazy]) -> Slots:
+        """The results on the way to `sums`; none if one replaces what is needed afterwards."""
+        lines = needed(sums, {})
+        done = {k: x for k, x in waiting.items() if x in lines}
+        rest = [x for k, x in waiting.items() if k not in done]
+        then = needed(later + rest, dict.fromkeys(done.values()))
+        read = {a for x in then.keys() - set(done.values()) for a in x.wide}
+        return {} if any(self.before[k] in read for k in done) else done
+
+    def write(self, targets: Slots, check: Check, block: slice, results: list[Array]) -> None:
+        if targets:
+            check(dict(zip(targets, results, strict=False)), block.start * self.row)
+            for target, x in zip(targets.values(), results, strict=False):
+                target[block] = x
+
+
+class Pass:
+    """Lines, and where each finds its operands: numbers, slices of arrays, a thread's buffers."""
+
+    def __init__(self, step: Step, roots: list[Lazy]) -> None:
+        self.step, self.roots = step, roots
+        lines = needed(roots, {})
+        self.buffers, self.dtypes = assigned(lines, roots)
+        self.width = max(1, sum(dtype.itemsize for dtype in self.dtypes))  # bytes by element
+        rows = max(1, min(BLOCK // step.itemsize, SPACE // 2 // self.width) // step.row)
+        self.blocks = [slice(i, min(i + rows, step.length)) for i in range(0, step.length, rows)]
+        self.fixed: dict[Lazy, Any] = {}
+        self.sliced: dict[Lazy, Array] = {}  # by the rows of a block
+        self.parts: dict[Lazy, Array] = {}  # by its number
+        self.calls: list[tuple[Any, Lazy]] = []
+        for x in lines:
+            for a in x.args:
+                if a not in lines:
+                    self.source(a)
+            self.calls.append((self.total(x) if x.total else x.fn, x))
+
+    def source(self, a: Lazy) -> None:
+        """Find what is known: arrays with the parameter's rows are cut, others are not."""
+        x = a.known()
+        rows = np.ndim(x) == len(self.step.rest) + 1 and len(x) == self.step.length
+        (self.sliced if rows else self.fixed)[a] = x
+
+    def total(self, x: Lazy) -> Any:
+        """What adds up a block; a sum that blocks share gets a part from each."""
+        axis = None if self.step.flat else x.options.get("axis")
+        if axis is None or 0 in normalize_axis_tuple(axis, x.wide[0].ndim):
+            self.parts[x] = np.empty((len(self.blocks), *x.shape), x.dtype)
+        else:
+            self.sliced[x] = np.empty(x.shape, x.dtype)
+        return x.fn if x.fn is squares else partial(np.add.reduce, **x.options | {"axis": axis})
+
+    def run(self, write: Callable[..., None], threads: int, pool: ThreadPoolExecutor) -> None:
+        """Do all blocks, hand what becomes of the roots to `write`, and add up the sums."""
+        rows = self.blocks[0].stop
+
+        def worker() -> Callable[[int], None]:
+            own = [np.empty((rows, *self.step.rest), dtype) for dtype in self.dtypes]
+            return lambda i: write(self.blocks[i], self.block(i, self.blocks[i], own))
+
+        threads = min(threads, SPACE // (rows * self.step.row * self.width))
+        share(len(self.blocks), worker, threads, pool)
+        for x in (x for x in self.roots if x.total):
+            if x in self.parts:  # in float64, whatever they are
+                wide = np.promote_types(x.dtype, float)
+                self.sliced[x] = np.add.reduce(self.parts[x], 0, wide).astype(x.dtype)
+            x.value = self.sliced[x]
+
+    def block(self, i: int, block: slice, own: list[Array]) -> list[Array]:
+        """The roots' values in a block."""
+        frame = self.fixed | {x: a[block] for x, a in self.sliced.items()}
+        frame |= {x: a[i, ...] for x, a in self.parts.items()}
+        frame |= {x: own[b][: block.stop - block.start] for x, b in self.buffers.items()}
+        find = frame.__getitem__
+        for fn, x in self.calls:
+            fn(*map(find, x.args), out=find(x))
+        return [frame[x] for x in self.roots]
+
+
+def needed(roots: Iterable[Lazy], found: dict[Lazy, None]) -> dict[Lazy, None]:
+    """The lines that `roots` are computed from, in order, without what is known."""
+    for x in roots:
+        if x.value is None and x not in found:
+            needed(x.wide, found)
+            found[x] = None
+    return found
+
+
+def assigned(lines: Iterable[Lazy], roots: list[Lazy]) -> tuple[dict[Lazy, int], list[Any]]:
+    """A buffer for every line, as few as will do: their numbers, and the dtype of each."""
+    last = {a: x for x in lines for a in x.wide} | dict.fromkeys(roots)
+    numbers: dict[Lazy, int] = {}
+    dtypes: list[Any] = []
+    spare: set[int] = set()
+    for x in lines:
+        over = {numbers[a] for a in x.wide if a in numbers and last[a] is x}
+        if not x.total:  # np.sign is ten times slower onto its own input
+            free = spare if x.fn is np.sign else spare | over
+            b = next((b for b in free if dtypes[b] == x.dtype), len(dtypes))
+            if b == len(dtypes):
+                dtypes.append(x.dtype)
+            numbers[x] = b
+            spare, over = spare - {b}, over - {b}
+        spare |= over
+    return numbers, dtypes
