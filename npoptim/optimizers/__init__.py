@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from npoptim.optimizers.base import Optimizer
 
 _MACHINERY = {
+    "again",
     "base",
     "blocks",
     "box",

@@ -108,19 +108,19 @@ class Optimizer(Driver, ABC):
 
 def norm(x: Array) -> Array:
     """‖x‖, the Euclidean length of the whole array."""
-    return np.sqrt(np.sum(x**2))  # type: ignore[no-any-return]
+    return np.sqrt(np.vdot(x, x))  # type: ignore[no-any-return]
 
 
 def rms(x: Array) -> Array:
     """RMS(x) = √(Σ x² / size); 0 for an array without elements."""
-    return np.sqrt(np.sum(x**2) / max(x.size, 1))  # type: ignore[no-any-return]
+    return np.sqrt(np.vdot(x, x) / max(x.size, 1))  # type: ignore[no-any-return]
 
 
 def ratio(a: Array, b: Array) -> Array:
     """a / b; 1 where either is 0; NaN, not a silent 0, where b has overflowed."""
-    zero = (a == 0) | (b == 0)
-    b = np.where(np.isinf(b), np.nan, b)
-    return np.where(zero, 1.0, a) / np.where(zero, 1.0, b)
+    both = (a != 0) & (b != 0)
+    a, b = a**both, b**both  # x⁰ is 1
+    return a / b * (b / b)
 
 
 def over_root(x: Array, R: Array, C: Array) -> Array:

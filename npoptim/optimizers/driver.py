@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import signal
 import threading
-import weakref
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
-from itertools import repeat
-from operator import setitem
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from npoptim.optimizers import checks, fused
+from npoptim.optimizers.again import NATIVE, Seen, again, recognizable, write
 from npoptim.optimizers.blocks import BLOCK, update_in_blocks
 
 if TYPE_CHECKING:
     from npoptim.optimizers.base import Array, Optimizer, State
-
-#: dtypes that are computed in as they are
-NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
 #: Up to this many bytes of parameters and state a step happens whole or not at
 #: all; above, one parameter at a time, so that memory does not double.
@@ -44,36 +38,7 @@ class Memory:
         """Drop what only saves work: it is found again at the next step."""
         self.checked: tuple[Any, ...] | None = None  # hyper-parameters seen valid
         self.schedules: list[str] = []  # those that are schedules
-        self.seen: dict[str, tuple[Any, Any, Any]] = {}  # name -> parameter (weakly), shape, dtype
-
-    def recognizes(self, params: dict[str, Any], grads: dict[str, Any]) -> bool:
-        """Whether these are the very arrays of the last step, unchanged, and plain gradients.
-
-        Then nothing about them need be checked again but the numbers.
-        """
-        seen = self.seen
-        if not 0 < len(seen) == len(params) == len(grads):
-            return False
-        for name, p in params.items():
-            if name not in seen or name not in grads:
-                return False
-            ref, shape, dtype = seen[name]
-            g = grads[name]
-            if (
-                ref() is not p
-                or type(g) is not np.ndarray
-                or not p.shape == g.shape == shape
-                or p.dtype is not dtype
-                or g.dtype is not dtype
-                or not p.flags.writeable
-            ):
-                return False
-        return True
-
-    def remember(self, params: dict[str, Any]) -> None:
-        """These arrays have been checked."""
-        if all(type(p) is np.ndarray for p in params.values()):
-            self.seen = {name: (weakref.ref(p), p.shape, p.dtype) for name, p in params.items()}
+        self.seen: Seen = []  # the parameters of the last step, if small
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("t", "state", "layout", "broken")
@@ -137,12 +102,15 @@ class Driver:
         memory = self._memory
         if memory.broken:
             raise RuntimeError(memory.broken)
-        params, grads = checks.named(params, "params"), checks.named(grads, "grads")
-        if not memory.recognizes(params, grads):
-            self._check(params, grads)
-            memory.remember(params)
-            if np.memmap in map(type, params.values()):
-                params = {name: np.asarray(p) for name, p in params.items()}  # the same memory
+        if type(params) is type(grads) is np.ndarray:
+            params, grads = {"p": params}, {"p": grads}
+        elif not type(params) is type(grads) is dict:
+            params, grads = checks.named(params, "params"), checks.named(grads, "grads")
+        if memory.seen and again(self, params, grads):
+            return
+        self._check(params, grads)
+        if np.memmap in map(type, params.values()):
+            params = {name: np.asarray(p) for name, p in params.items()}  # the same memory
         t = memory.t + 1
         rules = self._rules(params, t)
         with np.errstate(all="ignore"):
@@ -158,10 +126,10 @@ class Driver:
                 new, state[name] = _advance(rules[name], name, q, g, t, slots)
                 targets.append(p)
                 values.append(new if new.dtype is p.dtype else _cast(name, new, p))
-        # one call without a line of Python in it: no signal comes in between
-        own, layout = vars(memory), memory.layout or _layout(params)
-        keys = (*repeat(..., len(targets)), "t", "state", "layout")
-        deque(map(setitem, (*targets, own, own, own), keys, (*values, t, state, layout)), 0)
+        layout, seen = memory.layout or _layout(params), recognizable(params)
+        own, whole = vars(memory), [...] * len(targets)
+        news = {"t": t, "state": state, "layout": layout, "seen": seen}
+        write([*targets, *[own] * len(news)], [*whole, *news], [*values, *news.values()])
 
     def _check(self, params: dict[str, Any], grads: dict[str, Any]) -> None:
         """Errors unless everything about both dicts is in order."""
@@ -172,9 +140,8 @@ class Driver:
             checks.parameter(name, p)
         if memory.layout:
             checks.layout(params, memory.layout)
-        if len(memory.seen) != len(params) or any(
-            name not in memory.seen or memory.seen[name][0]() is not p for name, p in params.items()
-        ):
+        seen = {name: ref for name, ref, *_ in memory.seen}
+        if any(name not in seen or seen[name]() is not p for name, p in params.items()):
             checks.no_overlap(params)
         if grads.keys() != params.keys():
             checks.same_names(grads, params, "grads must have the names of params")
@@ -288,7 +255,12 @@ def _advance(rule: Optimizer, name: str, p: Any, g: Any, t: int, slots: State) -
     if p.ndim == 0:  # NumPy turns arrays without axes into scalars
         new, after = _array(new), {k: _array(x) for k, x in after.items()}
     check(new, after, p, slots)
-    return new, after
+    return new, {slot: _own(x, p, g) for slot, x in after.items()}
+
+
+def _own(x: Any, p: Any, g: Any) -> Any:
+    """State that nobody else writes to."""
+    return x.copy() if x is p or x is g or getattr(x, "base", None) is not None else x
 
 
 def _fused(

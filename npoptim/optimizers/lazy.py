@@ -44,13 +44,13 @@ class Lazy(NDArrayOperatorsMixin):
         return self.tape.line(ufunc, *args)
 
     def __array_function__(self, fn: Any, types: Any, args: Any, options: Any) -> Lazy:
-        if fn not in (np.sum, np.where):
+        if fn is np.vdot and args[0] is args[1] and self.full:
+            return self.tape.line(squares, self)
+        if fn not in (np.sum, np.vdot, np.where):
             raise Unknown(fn)
         return self.sum(*args[1:], **options) if fn is np.sum else self.tape.line(fn, *args)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Lazy:
-        if self.full and self.fn is np.square and axis is None and not keepdims:
-            return self.tape.line(squares, *self.args)
         return self.tape.line(np.sum, self, axis=axis, keepdims=keepdims)
 
     def __pow__(self, k: Any) -> Any:
