@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from npoptim import surfaces
 from npoptim.optimizers.base import Optimizer, State
-from npoptim.optimizers.checks import NonFiniteError
-from npoptim.optimizers.driver import Driver, fresh_state
+from npoptim.optimizers.driver import Driver
+from npoptim.optimizers.quiet import quiet
 
 Array = NDArray[Any]
 
@@ -103,7 +103,7 @@ def run(surface: Any, opt: Any, start: Any = None, steps: int = 500) -> Trajecto
             raise TypeError(f"opt must be an optimizer or a list of them. Got {rule!r} instead.")
     x = _start(surface, start)
     if rules is None and x.shape == surface.shape:
-        return _one(surface, opt, x, int(steps))
+        return _advance(surface, opt, x, int(steps))
     if rules is not None:
         if not rules or len({type(rule) for rule in rules}) > 1:
             raise ValueError("a list of optimizers must hold at least one, all of one class.")
@@ -113,7 +113,7 @@ def run(surface: Any, opt: Any, start: Any = None, steps: int = 500) -> Trajecto
             raise ValueError(f"{len(rules)} optimizers need as many starts. Got {len(x)} instead.")
     first = rules[0] if rules else opt
     together = getattr(first, "scope", "") == "element"
-    return (_together if together else _one_by_one)(surface, rules or opt, x, int(steps))
+    return (_advance if together else _one_by_one)(surface, rules or opt, x, int(steps))
 
 
 def _start(surface: Any, start: Any) -> Array:
@@ -137,48 +137,38 @@ def _empty(surface: Any, opt: Any, x: Array, steps: int) -> Trajectory:
     return Trajectory(surface, opt, points, values, np.full((steps, *x.shape), np.nan), {})
 
 
-def _one(surface: Any, opt: Any, x: Array, steps: int) -> Trajectory:
-    worker, source = opt.fresh(), copy.deepcopy(surface)
-    path = _empty(surface, opt.fresh(), x, steps)
-    slots = fresh_state(worker._rule("p").at(1), x)
-    path.states.update({k: np.full((steps, *v.shape), np.nan) for k, v in slots.items()})
-    for t in range(steps):
-        with np.errstate(all="ignore"):
-            g = source.grad(x)
-        try:
-            worker.step(x, g)
-        except NonFiniteError:
-            break
-        path.g[t], path.x[t + 1] = g, x
-        for slot, value in worker.state["p"].items():
-            path.states[slot][t] = value
-    with np.errstate(all="ignore"):
-        path.f[1:] = surface.f(path.x[1:])
-    return path
-
-
 def _one_by_one(surface: Any, opt: Any, x: Array, steps: int) -> Trajectory:
     rules = opt if isinstance(opt, list) else [opt] * len(x)
-    paths = [_one(surface, rule, start, steps) for rule, start in zip(rules, x, strict=True)]
+    paths = [_advance(surface, rule, start, steps) for rule, start in zip(rules, x, strict=True)]
     x, f, g = (np.stack([getattr(p, part) for p in paths], axis=1) for part in "xfg")
     states = {k: np.stack([p.states[k] for p in paths], axis=1) for k in paths[0].states}
     return Trajectory(surface, _fresh(opt), x, f, g, states)
 
 
-def _together(surface: Any, opt: Any, x: Array, steps: int) -> Trajectory:
-    """B runs of an element rule as one array."""
+def _advance(surface: Any, opt: Any, x: Array, steps: int) -> Trajectory:
+    """A run, or B runs of an element rule as one array."""
     source = copy.deepcopy(surface)
     path = _empty(surface, _fresh(opt), x, steps)
-    at = _stacked(path.optimizer, x.ndim) if isinstance(opt, list) else path.optimizer.at
-    state = fresh_state(at(1), x)
+    many = isinstance(opt, list)
+    at = _stacked(path.optimizer, x.ndim) if many else path.optimizer._rule("p").at
+    init, _ = at(1).form(x)
+    state = init(x)
     path.states.update({k: np.full((steps, *v.shape), np.nan) for k, v in state.items()})
-    with np.errstate(all="ignore"):
-        for t in range(steps):
-            path.g[t] = g = source.grad(x)
-            x, state = at(t + 1).update(x, g, t + 1, **state)
-            path.x[t + 1] = x
-            for slot, value in state.items():
-                path.states[slot][t] = value
+    records = list(path.states.items())
+    for t in range(steps):
+        g = source.grad(x)
+        with quiet():
+            new, state = at(t + 1).form(x)[1](x, g, t + 1, **state)
+        if new.shape != x.shape or state.keys() != path.states.keys():
+            raise TypeError(
+                f"{type(at(t + 1)).__name__}.update returned a point of shape {new.shape} with "
+                f"the state {sorted(state)}; they must stay {x.shape} and {sorted(path.states)}."
+            )
+        x = new
+        path.g[t], path.x[t + 1] = g, x
+        for slot, record in records:
+            record[t] = state[slot]
+    with quiet():
         path.f[1:] = surface.f(path.x[1:])
     _blank(path)
     return path

@@ -21,6 +21,7 @@ _MACHINERY = {
     "fused",
     "groups",
     "lazy",
+    "quiet",
     "restore",
     "threads",
 }

@@ -7,7 +7,6 @@ is left to the driver, which finds out what it is and says so.
 
 from __future__ import annotations
 
-import contextvars
 import math
 import weakref
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,8 @@ from operator import setitem
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from npoptim.optimizers.quiet import QUIET, VARIABLE
 
 if TYPE_CHECKING:
     from npoptim.optimizers.driver import Driver
@@ -26,22 +27,6 @@ SMALL = 2**14  #: bytes of a parameter up to which looking again would be felt
 FEW = 8  #: elements up to which Python's floats are faster than NumPy's sum
 
 Seen = list[tuple[str, Any, tuple[int, ...], Any]]  # name, parameter (weakly), shape, dtype
-
-
-def _quiet() -> tuple[Any, Any]:
-    """NumPy's context variable, and its value under `np.errstate(all="ignore")`.
-
-    To set a context variable is seven times faster than to enter `np.errstate`. Should another
-    NumPy keep its settings elsewhere, a variable that means nothing is set.
-    """
-    before = contextvars.copy_context()
-    with np.errstate(all="ignore"):
-        after = contextvars.copy_context()
-    changed = [v for v in after if v not in before or before[v] is not after[v]]
-    return (changed[0], after[changed[0]]) if len(changed) == 1 else (None, None)
-
-
-VARIABLE, QUIET = _quiet()
 
 
 def recognizable(params: Mapping[str, Any]) -> Seen:

@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from npoptim.optimizers.checks import ARRAY_TYPES
+from npoptim.optimizers.quiet import quiet
 
 Array: TypeAlias = NDArray[Any]
+
+FLOAT = np.dtype(np.float64)
 
 
 def constant(values: Any) -> Array:
@@ -24,6 +27,8 @@ def constant(values: Any) -> Array:
 
 def real(x: ArrayLike, shape: tuple[int, ...], what: str = "x") -> Array:
     """`x` as an array of float32 or float64 whose last axes are `shape`."""
+    if type(x) is np.ndarray and x.dtype is FLOAT and x.shape[-len(shape) :] == shape:
+        return x
     array: Array = x if type(x) in ARRAY_TYPES else np.asarray(x)  # type: ignore[assignment]
     if array.dtype.kind not in "fiu":
         raise TypeError(
@@ -88,14 +93,18 @@ class Surface(ABC):
     def f(self, x: ArrayLike) -> Any:
         """The value at x, shape (...,)."""
         x = real(x, self.shape)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with quiet():
             return self._per_point(self.height(*self._coordinates(x)), x)
 
     def grad(self, x: ArrayLike) -> Array:
         """The gradient at x, shape of x."""
         x = real(x, self.shape)
-        with np.errstate(over="ignore", invalid="ignore"):
-            slope = np.stack(self.slope(*self._coordinates(x)))
+        at = self._coordinates(x)
+        slope = np.empty_like(at)
+        with quiet():
+            slope[0], slope[1] = self.slope(at[0], at[1])
+        if x.shape == self.shape:
+            return slope.reshape(x.shape)
         return slope.reshape(math.prod(self.shape), -1).T.copy().reshape(x.shape)
 
     def distance(self, x: ArrayLike) -> Any:
@@ -103,7 +112,7 @@ class Surface(ABC):
         point = real(x, self.shape)
         x, y = self._coordinates(point)
         nearest = np.full_like(x, np.inf if len(self.minima) else np.nan)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with quiet():
             for a, b in self.minima.tolist():
                 nearest = np.minimum(nearest, np.hypot(x - a, y - b))
         return self._per_point(nearest, point)
@@ -124,6 +133,8 @@ class Surface(ABC):
         # contiguous arrays, never scalars: NumPy computes these otherwise, and a batch would
         # differ from single points in the last bit. (Powers above the square are products in all
         # surfaces: np.power is the C library's, and its last bit changes with the machine.)
+        if x.shape == self.shape and x.flags.c_contiguous:
+            return x[..., None]
         return x.reshape(-1, math.prod(self.shape)).T.copy().reshape(*self.shape, -1)
 
     def _per_point(self, values: Array, x: Array) -> Any:
