@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npoptim.optimizers.base import Optimizer
+from npoptim.optimizers.base import norm as length
 from npoptim.optimizers.driver import Driver
 from npoptim.optimizers.groups import Groups
+from npoptim.optimizers.quiet import quiet
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -81,10 +83,11 @@ class Record:
         self, loss: float, norm: float, rates: dict[str, float], before: Arrays, params: Arrays
     ) -> None:
         """A step was taken, with this loss, gradient norm and rates."""
-        moved = {k: float(np.linalg.norm(params[k] - before[k])) for k in params}
-        for name, length in moved.items():
-            size = float(np.linalg.norm(before[name]))
-            self._push(self.trust, name, length / size if size else math.nan)
+        with quiet():
+            moved = {k: float(length(params[k] - before[k])) for k in params}
+            sizes = {k: float(length(before[k])) for k in params}
+        for name, size in sizes.items():
+            self._push(self.trust, name, moved[name] / size if size else math.nan)
         for pattern, lr in rates.items():
             self._push(self.lr, pattern, lr)
         self._step((loss, norm, math.hypot(*moved.values())))

@@ -7,7 +7,7 @@ NumPy arrays, implicit conversion, `if` and `float()` raise.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 # NumPy functions that CuPy answers for its arrays, as far as rules and models need them
 _NAMES = """
-    all any argmax argmin broadcast_to clip concatenate cumsum diag diagonal dot einsum
+    all any arange argmax argmin broadcast_to clip concatenate cumsum diag diagonal dot einsum
     empty_like expand_dims flip full_like max mean min moveaxis ndim ones_like outer pad
     prod ravel repeat reshape roll shape size split squeeze stack std sum swapaxes take
     take_along_axis tensordot tile trace transpose tril triu var vdot where zeros_like
@@ -71,30 +71,30 @@ class DeviceArray(NDArrayOperatorsMixin):
         return self._value.itemsize
 
     @property
-    def T(self) -> DeviceArray:
-        return DeviceArray(self._value.T)
+    def T(self) -> Self:
+        return type(self)(self._value.T)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method not in ("__call__", "reduce", "accumulate", "outer"):
             return NotImplemented
-        return _wrap(getattr(ufunc, method)(*map(_unwrap, inputs), **_unwrap(kwargs)))
+        return self._wrap(getattr(ufunc, method)(*map(_unwrap, inputs), **_unwrap(kwargs)))
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func not in FUNCTIONS:
             raise TypeError(f"numpy.{func.__name__} has no counterpart on the device.")
-        return _wrap(func(*_unwrap(args), **_unwrap(kwargs)))
+        return self._wrap(func(*_unwrap(args), **_unwrap(kwargs)))
 
-    def __getitem__(self, key: Any) -> DeviceArray:
-        return DeviceArray(self._value[_unwrap(key)])
+    def __getitem__(self, key: Any) -> Self:
+        return type(self)(self._value[_unwrap(key)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._value[_unwrap(key)] = _unwrap(value)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        methods = "astype copy max mean min ravel reshape sum swapaxes transpose"
+        methods = "all any argmax astype copy max mean min ravel reshape sum swapaxes transpose"
         if name not in methods.split():
             raise AttributeError(f"a device array has no {name!r}.")
-        return lambda *args, **kwargs: _wrap(
+        return lambda *args, **kwargs: self._wrap(
             getattr(self._value, name)(*_unwrap(args), **_unwrap(kwargs))
         )
 
@@ -106,18 +106,17 @@ class DeviceArray(NDArrayOperatorsMixin):
             "a device array has no truth value without a round trip to the host; use np.where."
         )
 
+    def _wrap(self, result: Any) -> Any:
+        if isinstance(result, tuple):
+            return tuple(map(self._wrap, result))
+        return type(self)(result) if isinstance(result, (np.ndarray, np.generic)) else result
+
     def _stay(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError(
             "a device array does not become a number or a NumPy array by itself; use .get()."
         )
 
     __array__ = __float__ = __int__ = __complex__ = __index__ = __iter__ = __len__ = _stay
-
-
-def _wrap(result: Any) -> Any:
-    if isinstance(result, tuple):
-        return tuple(map(_wrap, result))
-    return DeviceArray(result) if isinstance(result, (np.ndarray, np.generic)) else result
 
 
 def _unwrap(x: Any) -> Any:

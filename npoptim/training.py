@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from npoptim.backend import to_device
 from npoptim.extras import need
 from npoptim.gradients import accumulate, clip_by_global_norm
 from npoptim.history import History, Record, rates
@@ -104,11 +105,11 @@ def train(
     """
     _check(opt, nan_policy, clip, callback, batch_size=batch_size, epochs=epochs, steps=steps,
            evaluate_every=evaluate_every, checkpoint_every=checkpoint_every, seed=seed)  # fmt: skip
-    x_train, y_train, x_test, y_test = _parts(data)
+    x_train, y_train, x_test, y_test = to_device(_parts(data))
     per_epoch = math.ceil(len(x_train) / batch_size)
     total = epochs * per_epoch if steps is None else steps
     rng = np.random.default_rng(seed)
-    params = model.init(rng, dtype) if params is None else _copies(params)
+    params = to_device(model.init(rng, dtype) if params is None else _copies(params))
     record = Record()
     root = getattr(model, "root", True)  # of several ranks the first alone writes and prints
     plain = getattr(model, "model", model)  # on however many ranks, a run is the same run
@@ -121,7 +122,8 @@ def train(
 
     batches = _batches(len(x_train), batch_size, rng, record.done, total)
     for step, epoch, rows, drawn_from in _bar(batches, progress and root, record.done, total):
-        x, y = x_train[rows], y_train[rows]
+        here = to_device(rows)
+        x, y = x_train[here], y_train[here]
         loss, grads = model.loss_and_grads(params, x, y)
         before = _copies(params)
         norm = _norm(grads)
@@ -290,7 +292,7 @@ class _Checkpoint:
             )
         opt.load_state_dict(saved.opt.state_dict())
         rng.bit_generator.state = extra["rng"]
-        return saved.params, rng, Record.of(extra["record"])
+        return to_device(saved.params), rng, Record.of(extra["record"])
 
 
 # ---------------------------------------------------------------- checks

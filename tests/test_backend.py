@@ -15,20 +15,16 @@ from npoptim.standin import DeviceArray
 
 
 @pytest.fixture
-def device(monkeypatch):
+def device(monkeypatch, kind=DeviceArray):
     """The stand-in in CuPy's place: it refuses every round trip to the host."""
     fake = SimpleNamespace(
-        ndarray=DeviceArray, asarray=lambda x: DeviceArray(x.copy()), is_available=lambda: True
+        ndarray=kind, asarray=lambda x: kind(x.copy()), is_available=lambda: True
     )
     monkeypatch.setitem(sys.modules, "cupy", fake)
     monkeypatch.setattr(backend, "_chosen", None)
     monkeypatch.setattr(checks, "ARRAY_TYPES", set(checks.ARRAY_TYPES))
     npo.use_backend("cupy")
     return fake
-
-
-def on_host(tree):
-    return npo.to_host(tree)
 
 
 @pytest.mark.parametrize("rule", npo.optimizers().values(), ids=lambda c: c.__name__)
@@ -45,9 +41,9 @@ def test_a_step_never_leaves_the_device(rule, device):
     for _ in range(3):
         opt.step(there, npo.to_device(grads))
         plain.step(params, grads)
-    for name, p in on_host(there).items():
+    for name, p in npo.to_host(there).items():
         assert p.tobytes() == params[name].tobytes(), name
-    state = on_host(opt.state)
+    state = npo.to_host(opt.state)
     for name, slots in plain.state.items():
         for slot, x in slots.items():
             assert state[name][slot].tobytes() == x.tobytes()
@@ -56,7 +52,7 @@ def test_a_step_never_leaves_the_device(rule, device):
     loaded.load_state_dict(opt.state_dict())
     loaded.step(there, npo.to_device(grads))
     plain.step(params, grads)
-    for name, p in on_host(there).items():
+    for name, p in npo.to_host(there).items():
         assert p.tobytes() == params[name].tobytes(), name
 
 
@@ -119,3 +115,68 @@ def test_the_environment_chooses():
 def test_an_unknown_backend(name):
     with pytest.raises(ValueError, match="numpy, cupy"):
         npo.use_backend(name)
+
+
+@pytest.mark.parametrize("name", npo.surfaces.names())
+def test_surfaces_never_leave_the_device(name, device):
+    surface = npo.surfaces.get(name)
+    for x in (np.array(surface.start), np.stack([surface.start, surface.start + 0.5])):
+        there = npo.to_device(x)
+        for f in (surface.f, surface.grad):
+            value = f(there)
+            assert isinstance(value, DeviceArray)
+            assert value.get().tobytes() == np.asarray(f(x)).tobytes()
+
+
+class Patient(DeviceArray):
+    """One that waits for the device when asked for a number, as CuPy's arrays do."""
+
+    def __float__(self):
+        return float(self.get())
+
+    def __int__(self):
+        return int(self.get())
+
+    def __bool__(self):
+        return bool(self.get())
+
+    def __len__(self):
+        return len(self.get())
+
+
+MODELS = {
+    "logistic": npo.models.LogisticRegression(16),
+    "linear": npo.models.LinearRegression(16),
+    "softmax": npo.models.SoftmaxRegression(16, 3),
+    "mlp": npo.models.MLP([16, 5, 3]),
+    "conv": npo.models.ConvNet(side=4, channels=(2,), classes=3),
+    "transformer": npo.models.Transformer(vocabulary=5, context=6, width=4, heads=2, hidden=8),
+}
+
+
+def examples(name, n):
+    rng = np.random.default_rng(n)
+    if name == "transformer":
+        return rng.integers(5, size=(n, 6)), rng.integers(-1, 5, size=(n, 6))
+    x = rng.normal(size=(n, 16))
+    return x, x[:, 0] if name == "linear" else rng.integers(2 if name == "logistic" else 3, size=n)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_training_is_the_same_there(name, device, monkeypatch, tmp_path):
+    monkeypatch.setattr(device, "ndarray", Patient)
+    monkeypatch.setattr(device, "asarray", lambda x: Patient(x.copy()))
+    (a, b), (c, d) = examples(name, 50), examples(name, 20)
+    data = SimpleNamespace(x_train=a, y_train=b, x_test=c, y_test=d)
+    runs = []
+    for where in ("cupy", "numpy"):
+        npo.use_backend(where)
+        options = {"epochs": 2, "batch_size": 8, "clip": 1.0, "checkpoint": tmp_path / where}
+        npo.train(MODELS[name], data, npo.LAMB(), **options | {"epochs": 1})
+        runs.append(npo.train(MODELS[name], data, npo.LAMB(), **options, resume=True))
+    there, here = runs
+    assert {type(p) for p in there.params.values()} == {Patient}
+    assert there.loss.tolist() == here.loss.tolist()
+    assert there.test_loss.tolist() == here.test_loss.tolist()
+    for k, p in npo.to_host(there.params).items():
+        assert p.tobytes() == here.params[k].tobytes()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, BinaryIO, Self
 
+from npoptim.backend import to_host
 from npoptim.checkpoint import archive
 from npoptim.checkpoint.archive import CheckpointError
 from npoptim.checkpoint.description import build, classes, describe
@@ -66,6 +67,9 @@ def save(path: str | os.PathLike[str], params: Any, opt: Driver, **extra: Any) -
     >>> params, opt, opt.t, run.extra["rng"].random()
     ({'W': array([0.5, 1.5])}, SGD(lr=0.5), 1, 0.6369616873214543)
 
+    Arrays on a GPU are saved from a copy on the host, and come back as NumPy's:
+    `npoptim.to_device` moves the parameters, the state follows at the next step.
+
     Raises, before any file is touched, TypeError for what a checkpoint does
     not hold and ValueError when `opt` has stepped other parameters than
     `params`; RuntimeError when its last step broke off; OSError when the file
@@ -91,7 +95,7 @@ def save(path: str | os.PathLike[str], params: Any, opt: Driver, **extra: Any) -
         "extra": extra,
     }
     arrays: list[Any] = []
-    tree = {part: encode(content[part], part, arrays) for part in _PARTS}
+    tree = {part: encode(to_host(content[part]), part, arrays) for part in _PARTS}
     _replace(os.fsdecode(path), lambda file: archive.write(file, tree, arrays))
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from npoptim.optimizers.checks import ARRAY_TYPES
+from npoptim.optimizers import checks
 from npoptim.optimizers.quiet import quiet
 
 Array: TypeAlias = NDArray[Any]
@@ -29,7 +29,7 @@ def real(x: ArrayLike, shape: tuple[int, ...], what: str = "x") -> Array:
     """`x` as an array of float32 or float64 whose last axes are `shape`."""
     if type(x) is np.ndarray and x.dtype is FLOAT and x.shape[-len(shape) :] == shape:
         return x
-    array: Array = x if type(x) in ARRAY_TYPES else np.asarray(x)  # type: ignore[assignment]
+    array: Array = x if type(x) in checks.ARRAY_TYPES else np.asarray(x)  # type: ignore[assignment]
     if array.dtype.kind not in "fiu":
         raise TypeError(
             f"{what} must be an array of real numbers. Got dtype {array.dtype} instead."
@@ -93,8 +93,9 @@ class Surface(ABC):
     def f(self, x: ArrayLike) -> Any:
         """The value at x, shape (...,)."""
         x = real(x, self.shape)
+        at = self._coordinates(x)
         with quiet():
-            return self._per_point(self.height(*self._coordinates(x)), x)
+            return self._per_point(self.height(at[0], at[1]), x)
 
     def grad(self, x: ArrayLike) -> Array:
         """The gradient at x, shape of x."""
@@ -110,7 +111,8 @@ class Surface(ABC):
     def distance(self, x: ArrayLike) -> Any:
         """The distance from x to the nearest global minimum, shape (...,); NaN if there is none."""
         point = real(x, self.shape)
-        x, y = self._coordinates(point)
+        at = self._coordinates(point)
+        x, y = at[0], at[1]
         nearest = np.full_like(x, np.inf if len(self.minima) else np.nan)
         with quiet():
             for a, b in self.minima.tolist():
@@ -133,7 +135,7 @@ class Surface(ABC):
         # contiguous arrays, never scalars: NumPy computes these otherwise, and a batch would
         # differ from single points in the last bit. (Powers above the square are products in all
         # surfaces: np.power is the C library's, and its last bit changes with the machine.)
-        if x.shape == self.shape and x.flags.c_contiguous:
+        if x.shape == self.shape and type(x) is np.ndarray and x.flags.c_contiguous:
             return x[..., None]
         return x.reshape(-1, math.prod(self.shape)).T.copy().reshape(*self.shape, -1)
 
