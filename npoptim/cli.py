@@ -54,6 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "npoptim[" not in str(error):  # a fault of the program, not of the installation
             raise
         return _failed(str(error))
+    except RuntimeError as error:
+        from npoptim.backend import BackendUnavailable
+
+        if not isinstance(error, BackendUnavailable):
+            raise
+        return _failed(str(error))
     except MemoryError as error:
         return _failed(str(error) or "not enough memory.")
     except (ValueError, OSError) as error:
