@@ -3,6 +3,12 @@
 Softmax regression runs at a constant rate (Adafactor's falls with 1/√t); the
 others warm up for a twentieth of the steps and follow a cosine to 0. A rule or
 model that is not listed runs at the rule's own default.
+
+The rates of the conv net and the transformer have the lowest loss on the test
+part after training as `npoptim train` does it, on batches of 64 in float32,
+each tried with its neighbours on the grid. The conv net was trained for 100,
+400 and 690 steps, the transformer for 300, 1000 and 2000; the longest run
+decides.
 """
 
 from __future__ import annotations
@@ -49,6 +55,30 @@ RATES: dict[str, dict[str, float]] = {
         "lion": 1e-3,
         "adafactor": 0.1,
         "came": 1e-3,
+    },
+    "conv": {
+        "sgd": 0.3,
+        "momentum": 0.03,
+        "nesterov": 0.03,
+        "adam": 3e-2,
+        "adamw": 3e-2,
+        "lars": 10.0,
+        "lamb": 1e-2,
+        "lion": 1e-3,
+        "adafactor": 0.03,
+        "came": 1e-3,
+    },
+    "transformer": {
+        "sgd": 1.0,
+        "momentum": 0.3,
+        "nesterov": 0.3,
+        "adam": 1e-2,
+        "adamw": 1e-2,
+        "lars": 3.0,
+        "lamb": 1e-2,
+        "lion": 1e-3,
+        "adafactor": 0.03,
+        "came": 3e-4,
     },
 }
 

@@ -31,6 +31,25 @@ def test_the_mlp_reads_97_per_cent(capsys, tmp_path):
     assert float(result["rows"][0]["test accuracy"].rstrip("%")) >= 97
 
 
+@pytest.mark.parametrize("model", recipes.RATES)
+def test_a_recipe_has_a_rate_for_every_rule(model):
+    assert sorted(recipes.RATES[model]) == sorted(RULES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", recipes.RATES["conv"])
+def test_the_conv_net_reads_digits_with_each_of_the_ten(optimizer, capsys, tmp_path):
+    result = trained(capsys, "conv", "--optimizer", optimizer, "--out", str(tmp_path))
+    assert float(result["rows"][0]["test accuracy"].rstrip("%")) >= 97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", recipes.RATES["transformer"])
+def test_the_transformer_learns_with_each_of_the_ten(optimizer, capsys, tmp_path):
+    args = ("--optimizer", optimizer, "--steps", "300", "--out", str(tmp_path))
+    assert trained(capsys, "transformer", *args)["rows"][0]["test loss"] < 2.43
+
+
 def test_all_optimizers_make_a_table(capsys, tmp_path):
     args = ["train", "softmax", "--data", "iris", "--epochs", "2", "--optimizer", "all"]
     assert main([*args, "--out", str(tmp_path)]) == 0
@@ -44,6 +63,7 @@ def test_the_transformer_is_measured_against_trigrams(capsys, tmp_path):
     result = trained(
         capsys, "transformer", "--steps", "2", "--optimizer", "came", "--out", str(tmp_path)
     )
+    assert result["rows"][0]["lr"].startswith("cosine(peak=0.0003, total=2")
     assert "nats" in result["held-out loss of a counted trigram model"]
     assert len(result["samples"].split(", ")) == 10
 
