@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from dataclasses import fields
 from pathlib import Path
 
+import departures
 import numpy as np
 
 import npoptim as npo
@@ -13,6 +15,7 @@ from npoptim.optimizers import box
 from npoptim.optimizers.driver import fresh_state
 
 SHAPE = (1024, 768)
+FAULTS = Path(__file__).resolve().parents[1] / "tests" / "faults"
 
 
 def write(folder: Path) -> None:
@@ -20,6 +23,8 @@ def write(folder: Path) -> None:
     for name, rule in npo.optimizers().items():
         save(folder / "optimizers" / f"{name}.md", optimizer(rule))
     save(folder / "api.md", api())
+    save(folder / "libraries.md", departures.page())
+    save(folder / "faults.md", faults())
     draw_schedules(folder / "schedules.png")
 
 
@@ -41,6 +46,7 @@ def optimizer(rule: type) -> str:
     ]
     parts += ["## The box and the code", *map("\n".join, forms(rule)), "## Hyper-parameters"]
     parts += [table(["name", "default", "what it is"], hyper(rule)), "## Memory", memory(rule)]
+    parts += [departures.section(rule), departures.mistakes(rule)]
     parts += [
         "## The class",
         f"```{{eval-rst}}\n.. autoclass:: npoptim.{rule.__name__}\n   :no-members:\n```",
@@ -122,6 +128,14 @@ def api() -> str:
         where = f"{thing.__module__}.{thing.__qualname__}"
         parts.append(f"## {name}\n\n```{{eval-rst}}\n.. auto{kind}:: {where}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def faults() -> str:
+    """The table that the tests go by, with what other libraries do."""
+    sys.path.insert(0, str(FAULTS))
+    from page import page
+
+    return page()
 
 
 def draw_schedules(path: Path) -> None:

@@ -9,13 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from npoptim import data, gradients, homework, models, parallel, schedules, surfaces, sweeps
+    from npoptim import (
+        data,
+        gradients,
+        homework,
+        libraries,
+        models,
+        parallel,
+        schedules,
+        surfaces,
+        sweeps,
+    )
     from npoptim.backend import BackendUnavailable, to_device, to_host, use_backend
     from npoptim.checkpoint import CheckpointError, load, save
     from npoptim.contract import ContractError, check_optimizer
     from npoptim.explore import explore
     from npoptim.gradients import check_gradients, clip_by_global_norm, clip_by_value
     from npoptim.history import History
+    from npoptim.landscapes import basins, sensitivity
+    from npoptim.libraries import equivalent
     from npoptim.optimizers import get_optimizer, optimizers
     from npoptim.optimizers.adafactor import Adafactor
     from npoptim.optimizers.adam import Adam
@@ -51,10 +63,12 @@ _HOME = {
     "NonFiniteError": "optimizers.checks",
     "Optimizer": "optimizers.base",
     "Trajectory": "trajectory",
+    "basins": "landscapes",
     "check_gradients": "gradients",
     "check_optimizer": "contract",
     "clip_by_global_norm": "gradients",
     "clip_by_value": "gradients",
+    "equivalent": "libraries",
     "explore": "explore",
     "first_difference": "trace",
     "get_optimizer": "optimizers",
@@ -62,6 +76,7 @@ _HOME = {
     "pseudocode": "optimizers.box",
     "run": "trajectory",
     "save": "checkpoint",
+    "sensitivity": "landscapes",
     "sweep": "sweeps",
     "to_device": "backend",
     "to_host": "backend",
@@ -73,6 +88,7 @@ _MODULES = (
     "data",
     "gradients",
     "homework",
+    "libraries",
     "models",
     "optimizers",
     "schedules",
@@ -122,16 +138,19 @@ __all__ = [
     "Optimizer",
     "Trace",
     "Trajectory",
+    "basins",
     "check_gradients",
     "check_optimizer",
     "clip_by_global_norm",
     "clip_by_value",
     "data",
+    "equivalent",
     "explore",
     "first_difference",
     "get_optimizer",
     "gradients",
     "homework",
+    "libraries",
     "load",
     "models",
     "optimizers",
@@ -140,6 +159,7 @@ __all__ = [
     "run",
     "save",
     "schedules",
+    "sensitivity",
     "surfaces",
     "sweep",
     "sweeps",

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import npoptim as npo
+from npoptim.libraries import eps_hat
+from npoptim.libraries.calls import spelled
 
 sys.path.insert(0, str(Path(__file__).parent / "golden"))
 import make
 from problem import KEPT, SHAPES, STEPS, Rate, difference, fingerprint
-from references import REFERENCES, USUAL, EpsHat, spelled
+from references import REFERENCES, USUAL
 from runners import run_npoptim
 
 sys.path.pop(0)
@@ -147,7 +149,7 @@ def forgetful(t):
     return math.log(10) / math.log(t) if t > 1 else 0.8
 
 
-HAT = EpsHat(1e-2, beta2=0.9)
+HAT = eps_hat(1e-2, beta2=0.9)
 
 # Well-known mistakes, each made of a shipped rule with other arguments or gradients than it is
 # compared at: (rule, what is wrong) -> (what is run instead, its arguments, what is done to grads).

@@ -54,6 +54,7 @@ MISTAKES = [
     ("adamw", "1 - beta2**t", "1 - beta2 ** (t - 1 or 1)", 8),
     ("adam", "(np.sqrt(v_hat) + eps)", "np.sqrt(v_hat + eps)", 9),
     ("adam", "v = beta2 * v", "v = beta1 * v", 6),
+    ("adam", "(1 - beta2) * g**2", "(1 - beta2) * g", 6),  # ends in the root of a negative number
     ("momentum", "v = mu * v + g", "v = mu * v + (1 - mu) * g", 4),
     ("lion", "m = beta2 * m + (1 - beta2) * g", "m = beta1 * m + (1 - beta1) * g", 6),
     ("lars", "norm(g) + wd * norm(p)", "norm(g + wd * p)", 4),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 
 from npoptim.homework import isolation
 from npoptim.homework.cases import Case, cases
-from npoptim.homework.isolation import Limits, SubmissionError
+from npoptim.homework.isolation import Limits, SubmissionError, printable
 from npoptim.optimizers import get_optimizer, optimizers
 from npoptim.optimizers.base import Optimizer
 from npoptim.optimizers.box import DRIVER_LINES
@@ -79,7 +80,8 @@ def grade(task: str, cls: Any, seed: int = 0, hidden: bool = True) -> Grade:
         with switched_off():
             return traced(cls, case)
 
-    return graded(task, rule, run, cases(rule, seed, hidden))
+    with _ALONE:
+        return graded(task, rule, run, cases(rule, seed, hidden))
 
 
 def grade_source(
@@ -116,16 +118,17 @@ def graded(task: str, rule: type[Optimizer], run: Run, tried: Iterator[Case]) ->
     points: dict[str, int] = {}  # box -> lines right in the worst of its cases
     most: dict[str, int] = {}
     worst: tuple[Line | None, int | None, str] = (None, None, "")
-    for case in tried:
+    # all of its cases first, while no right value is anywhere to be read
+    for case, got in [(case, _attempt(run, case)) for case in tried]:
         expected = traced(rule, case)
         box, lines = _lines(expected)
         most[box] = len(lines)
-        number, line, message = _first_wrong(expected, run, case)
+        number, line, message = _first_wrong(expected, got)
         right = len(lines) if not message else sum(n < (number or 0) for n in lines)
         if message and (not worst[2] or (number or 0) < (worst[1] or 0)):
             worst = line, number, message
         points[box] = min(points.get(box, right), right)
-    message = worst[2] or "Every line of the paper is right."
+    message = printable(worst[2]) or "Every line of the paper is right."
     return Grade(task, sum(points.values()), sum(most.values()), worst[0], worst[1], message)
 
 
@@ -141,15 +144,29 @@ def _lines(expected: Trace) -> tuple[str, list[int]]:
     return str(box), [n for n in written if box[n] not in DRIVER_LINES]
 
 
-def _first_wrong(expected: Trace, run: Run, case: Case) -> tuple[int | None, Line | None, str]:
-    """Number, line and sentence of the first difference; no sentence if there is none."""
+def _attempt(run: Run, case: Case) -> Trace | Exception:
+    """The trace of a submission; whatever it raises is its result too."""
     try:
-        got = run(case)
-    except Exception as error:  # whatever a submission raises is its result
-        line = next(reversed(getattr(error, "trace", None) or [None]))
-        where = f"line {line.number}, {line.pseudocode}: " if line and line.number else ""
-        return line.number if line else None, line, where + _said(error)
-    found = first_difference(expected, got)
+        return run(case)
+    except Exception as error:
+        return error
+
+
+def _first_wrong(expected: Trace, got: Trace | Exception) -> tuple[int | None, Line | None, str]:
+    """Number, line and sentence of the first difference; no sentence if there is none."""
+    error = got if isinstance(got, Exception) else None
+    ran: Trace | None = getattr(got, "trace", None) if isinstance(got, Exception) else got
+    try:
+        found = first_difference(expected, ran) if ran else None
+    except Exception as odd:  # values that are no numbers
+        return None, None, f"Its lines cannot be compared with the paper's: {_said(odd)}"
+    if error is not None:
+        line = ran[-1] if ran else None
+        number = line.number if line else None
+        # what ends in an error may have gone wrong before: a square forgotten, then a root
+        if not (found and number and found.number and found.number < number):
+            where = f"line {number}, {line.pseudocode}: " if line and number else ""
+            return number, line, where + _said(error)
     return (found.number, found.line, str(found)) if found else (None, None, "")
 
 
@@ -160,9 +177,23 @@ def _said(error: Exception) -> str:
     return str(error) if isinstance(error, SubmissionError) else f"{type(error).__name__}: {error}"
 
 
+Kept = list[tuple[type, str, Callable[..., Any]]]  #: class, name of the method, the method
+_ALONE = threading.RLock()  # the switch is one for all threads
+
+
 @contextmanager
 def switched_off() -> Iterator[None]:
     """The library's own rules raise when they are run."""
+    kept = switch_off()
+    try:
+        yield
+    finally:
+        for cls, name, function in kept:
+            setattr(cls, name, function)
+
+
+def switch_off() -> Kept:
+    """Let the library's own rules raise from here on; returns what to put back."""
 
     def refused(self: Any) -> SwitchedOff:
         return SwitchedOff(
@@ -183,13 +214,9 @@ def switched_off() -> Iterator[None]:
         for name in off
         if name in vars(cls)
     ]
-    try:
-        for cls, name, _ in kept:
-            setattr(cls, name, off[name])
-        yield
-    finally:
-        for cls, name, function in kept:
-            setattr(cls, name, function)
+    for cls, name, _ in kept:
+        setattr(cls, name, off[name])
+    return kept
 
 
 class SwitchedOff(RuntimeError):

@@ -33,8 +33,17 @@ class SubmissionError(Exception):
     """What became of a submission, in a sentence; `trace` is what ran before."""
 
     def __init__(self, sentence: str, trace: Trace | None = None) -> None:
-        super().__init__(sentence)
+        super().__init__(printable(sentence))
         self.trace = trace
+
+
+def printable(text: str) -> str:
+    r"""A submission's text without what a terminal would obey.
+
+    >>> printable("red: \x1b[31m")
+    'red: �[31m'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
 
 
 def run(
@@ -47,13 +56,18 @@ def run(
     """
     packed = [pack({"hyper": c.hyper, "p": c.p, "g": c.g}) for c in cases]
     answer = _asked({"source": source, "file": file, "cases": packed}, limits)
+    return results(answer.get("cases"), len(cases))
+
+
+def results(answers: Any, wanted: int) -> list[Trace | SubmissionError]:
+    """What a worker wrote of its cases. Raises SubmissionError where it is something else."""
     try:
-        results = [_result(case) for case in answer["cases"]]
-    except (KeyError, TypeError, ValueError, AttributeError):
-        results = []
-    if len(results) != len(cases):
+        found = [_result(case) for case in answers]
+    except Exception:  # what comes from a submission may be anything
+        found = []
+    if len(found) != wanted:
         raise SubmissionError("The submission tampered with its result.")
-    return results
+    return found
 
 
 def check_contract(source: str, limits: Limits | None = None, file: str = "submission.py") -> str:
@@ -61,7 +75,10 @@ def check_contract(source: str, limits: Limits | None = None, file: str = "submi
 
     Raises SubmissionError with the sentence of the first check that fails.
     """
-    return str(_asked({"source": source, "file": file, "cases": None}, limits)["name"])
+    answer = _asked({"source": source, "file": file, "cases": None}, limits)
+    if not isinstance(answer.get("name"), str):
+        raise SubmissionError("The submission tampered with its result.")
+    return str(answer["name"])
 
 
 def _asked(task: dict[str, Any], limits: Limits | None) -> dict[str, Any]:
@@ -121,6 +138,8 @@ def _read(status: int, out: Path, err: Path, limits: Limits) -> dict[str, Any]:
         return {"error": f"It used more than {limits.memory >> 30} GiB of memory."}
     try:
         answer = json.loads(out.read_text(encoding="utf-8"))
+    except RecursionError:
+        return {"error": "It tampered with its result."}
     except ValueError:
         last = f" Its last words: {said[-1]}" if said else ""
         return {"error": f"It ended without a result (exit status {status}).{last}"}

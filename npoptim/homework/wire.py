@@ -9,10 +9,12 @@ import numpy as np
 
 from npoptim.trace.lines import Line, Part, Trace
 
-FIELDS = (
-    "step", "param", "number", "pseudocode", "code", "substituted", "values", "before", "lineno",
-    "tagged", "failed", "roles",
-)  # fmt: skip
+#: what a line consists of, and of which type it must be when it comes back
+FIELDS: dict[str, Any] = {
+    "step": int, "param": str, "number": int | None, "pseudocode": str, "code": str,
+    "substituted": str, "values": dict, "before": dict, "lineno": int | None, "tagged": bool,
+    "failed": bool, "roles": dict,
+}  # fmt: skip
 
 
 def pack(value: Any) -> Any:
@@ -68,18 +70,27 @@ def pack_trace(trace: Trace) -> dict[str, Any]:
 
 
 def unpack_trace(packed: dict[str, Any]) -> Trace:
-    """The trace again. Raises KeyError, TypeError or ValueError for what is none."""
+    """The trace again. Raises some exception for what is none."""
     parts = [
         Part(
             int(part["step"]),
             str(part["param"]),
             {int(n): str(text) for n, text in part["box"]},
-            [
-                Line(**{f: unpack(v) for f, v in zip(FIELDS, line, strict=True)})
-                for line in part["lines"]
-            ],
-            unpack(part["outcome"]),
+            [_line(line) for line in part["lines"]],
+            _of_type(dict, unpack(part["outcome"]), "outcome"),
         )
         for part in packed["parts"]
     ]
-    return Trace(str(packed["optimizer"]), parts, unpack(packed["params"]))
+    params = _of_type(dict, unpack(packed["params"]), "params")
+    return Trace(str(packed["optimizer"]), parts, params)
+
+
+def _line(packed: list[Any]) -> Line:
+    fields = zip(FIELDS.items(), packed, strict=True)
+    return Line(**{name: _of_type(kind, unpack(v), name) for (name, kind), v in fields})
+
+
+def _of_type(kind: Any, value: Any, name: str) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is a {type(value).__name__}.")
+    return value

@@ -41,7 +41,7 @@ def _limit(memory: int, seconds: int, output: int) -> None:
 
 def _run(task: dict[str, Any]) -> dict[str, Any]:
     from npoptim.contract import check_optimizer
-    from npoptim.homework.grading import switched_off
+    from npoptim.homework.grading import switch_off
 
     if task["cases"] is None:
         try:
@@ -50,12 +50,12 @@ def _run(task: dict[str, Any]) -> dict[str, Any]:
         except BaseException as error:
             return {"error": _said(error)}
         return {"name": cls.__name__}
-    with switched_off():
-        try:
-            cls = _class(task["source"], task["file"])
-        except BaseException as error:
-            return {"error": _said(error)}
-        return {"cases": [_trace(cls, Case(**unpack(case))) for case in task["cases"]]}
+    switch_off()  # for good: what would put the rules back is nowhere to be found
+    try:
+        cls = _class(task["source"], task["file"])
+    except BaseException as error:
+        return {"error": _said(error)}
+    return {"cases": [_trace(cls, Case(**unpack(case))) for case in task["cases"]]}
 
 
 def _class(source: str, file: str) -> type:

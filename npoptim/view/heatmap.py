@@ -78,12 +78,14 @@ def heatmap(
     title: str = "",
     caption: str = "",
     theme: str = "light",
+    lost: str = "no finite number",
 ) -> Any:
     """Numbers on a grid as coloured cells, as a matplotlib Figure.
 
     `values` are (rows, columns); `x` is the name and the values of the
     columns, `y` of the rows, the first at the bottom. `best` marks a cell by
-    (row, column). A cell without a finite number is crossed out.
+    (row, column). A cell without a finite number is crossed out; `lost` says
+    why it has none.
 
     Raises ValueError where `values` have another shape.
     """
@@ -103,7 +105,7 @@ def heatmap(
     finite = cells[np.isfinite(cells)]
     log = _log(finite)
     notes = [caption, f"{'logarithmic ' * log}colours from {_ends(finite)}" if len(finite) else ""]
-    notes += ["crossed out: no finite number"] * bool(len(finite) < cells.size)
+    notes += [f"crossed out: {lost}"] * bool(len(finite) < cells.size)
     fig, (ax,) = ground.page(
         look, title, of, " · ".join(filter(None, notes)), [(width, height)], left=left
     )

@@ -21,8 +21,10 @@ from typing import Any
 
 import numpy as np
 from problem import Arrays, difference, fingerprint
-from references import REFERENCES, Reference, spelled
+from references import REFERENCES, Reference
 from runners import run_npoptim
+
+from npoptim.libraries.calls import spelled
 
 HERE = Path(__file__).resolve().parent
 TOLERANCE = 1e-12

@@ -1,6 +1,7 @@
 """Every implementation that npoptim is compared with: what it is called and with which arguments.
 
-Data for make.py, the tests and whoever writes about the differences: `REFERENCES`.
+Data for make.py, the tests and whoever writes about the differences: `REFERENCES`. The arguments
+are those of the recipes of npoptim.libraries, which are tested here by being used.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ from typing import Any
 from problem import SHAPES, Arrays, Rate
 from runners import LIBRARIES, Arguments, constructor
 
+import npoptim as npo
+from npoptim.libraries import Call, calls_of, eps_hat
+from npoptim.libraries.calls import spelled
+
 ALL = tuple(SHAPES)
-
-
-def spelled(arguments: Arguments) -> str:
-    """Arguments as they stand in a call."""
-    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,6 @@ class Reference:
             return LIBRARIES[self.library].run(build, self.arguments, self.tensors)
 
 
-@dataclass(frozen=True)
-class EpsHat:
-    """ε / √(1 − β₂ᵗ): with this ε, Adam is what the paper calls the ε̂ form with `eps`."""
-
-    eps: float
-    beta2: float
-
-    def __call__(self, t: int) -> float:
-        return self.eps / (1 - self.beta2**t) ** 0.5
-
-
 def adafactor_chain(learning_rate: Any, decay: float, eps: float, floor: float, clip: float) -> Any:
     """optax.adafactor, built from its own parts with a decay that is not rounded to float32."""
     import jax.numpy as jnp
@@ -101,186 +90,174 @@ def adafactor_chain(learning_rate: Any, decay: float, eps: float, floor: float, 
 REFERENCES: list[Reference] = []
 
 
-def same(
+def made(rule: str, ours: Arguments) -> Any:
+    """npoptim's rule with these hyper-parameters."""
+    return npo.get_optimizer(rule, **ours)
+
+
+def called(rule: str, ours: Arguments, library: str) -> Call:
+    """What npoptim.libraries knows of a rule in a library, for these hyper-parameters."""
+    return next(c for c in calls_of(rule, library) if c.when(made(rule, ours)))
+
+
+def same(rule: str, ours: Arguments, library: str, tensors: tuple[str, ...] = ALL) -> None:
+    """Enter a recipe of npoptim.libraries: a call that computes what npoptim computes."""
+    call = called(rule, ours, library)
+    why = "; ".join(d.remark for d in call.departures if d.remark)
+    recipe = call.recipe(made(rule, ours))
+    REFERENCES.append(Reference(rule, call.path, recipe, ours, True, why, tensors))
+
+
+def departs(rule: str, ours: Arguments, library: str, /, without: str = "") -> None:
+    """Enter a recipe at hyper-parameters at which it fails, or without an argument it needs."""
+    call = called(rule, ours, library)
+    recipe = call.recipe(made(rule, ours))
+    if without:
+        recipe.pop(without)
+        shown = [d for d in call.departures if without in d.fixed and d.shows(made(rule, ours))]
+    else:
+        parts = [d for d in call.departures if d.prevents(made(rule, ours)) or d.rounding]
+        shown = parts + [d for d in call.departures if "axes" in d.only]
+    assert shown, f"nothing says why {call.path} departs"
+    why = "; ".join(d.what for d in shown)
+    REFERENCES.append(Reference(rule, call.path, recipe, ours, False, why))
+
+
+def also(
     rule: str,
     ours: Arguments,
     path: str,
+    why: str,
     /,
-    *,
-    why: str = "",
+    exact: bool = False,
     tensors: tuple[str, ...] = ALL,
     build: Callable[..., Any] | None = None,
     **arguments: Any,
 ) -> None:
-    """Enter an implementation that computes what npoptim computes."""
-    REFERENCES.append(Reference(rule, path, arguments, ours, True, why, tensors, build))
+    """Enter a call that is no recipe: a well-known mistake, or a roundabout way."""
+    REFERENCES.append(Reference(rule, path, arguments, ours, exact, why, tensors, build))
 
 
-def departs(rule: str, ours: Arguments, path: str, why: str, /, **arguments: Any) -> None:
-    """Enter one that does not, and why."""
-    REFERENCES.append(Reference(rule, path, arguments, ours, False, why))
-
-
-# fmt: off
 SGD: Arguments = {"lr": Rate(0.3)}
-same("sgd", SGD, "torch.optim.SGD", lr=Rate(0.3))
-same("sgd", SGD, "optax.sgd", learning_rate=Rate(0.3))
-same("sgd", SGD, "keras.optimizers.SGD", learning_rate=Rate(0.3))
-same("sgd", SGD, "tinygrad.nn.optim.SGD", lr=Rate(0.3))
-
 BALL: Arguments = {"lr": Rate(0.15), "momentum": 0.8}
 CONSTANT_BALL: Arguments = {"lr": 0.1, "momentum": 0.8}
-INSIDE = "lr is inside the buffer: the same while lr is constant, and only then"
-for rule, nesterov in (("momentum", False), ("nesterov", True)):
-    same(rule, BALL, "torch.optim.SGD", lr=Rate(0.15), momentum=0.8, nesterov=nesterov)
-    same(rule, BALL, "optax.sgd", learning_rate=Rate(0.15), momentum=0.8, nesterov=nesterov)
-    same(rule, BALL, "tinygrad.nn.optim.SGD", lr=Rate(0.15), momentum=0.8, nesterov=nesterov)
-    same(rule, CONSTANT_BALL, "keras.optimizers.SGD", why=INSIDE,
-         learning_rate=0.1, momentum=0.8, nesterov=nesterov)
-    departs(rule, BALL, "keras.optimizers.SGD", INSIDE,
-            learning_rate=Rate(0.15), momentum=0.8, nesterov=nesterov)
-
 ADAM: Arguments = {"lr": Rate(0.1), "betas": (0.8, 0.9), "eps": 1e-2}
-ADAM_HAT: Arguments = ADAM | {"eps": EpsHat(1e-2, beta2=0.9)}
-HAT = "ε̂ form: ε is added before the bias is corrected, so the box's ε is ε̂ / √(1 − β₂ᵗ)"
-POWERS = "β₁ᵗ and β₂ᵗ are kept in float32"
-same("adam", ADAM, "torch.optim.Adam", lr=Rate(0.1), betas=(0.8, 0.9), eps=1e-2)
-same("adam", ADAM, "optax.adam", learning_rate=Rate(0.1), b1=0.8, b2=0.9, eps=1e-2)
-same("adam", ADAM_HAT, "keras.optimizers.Adam", why=HAT,
-     learning_rate=Rate(0.1), beta_1=0.8, beta_2=0.9, epsilon=1e-2)
-departs("adam", ADAM, "keras.optimizers.Adam", HAT,
-        learning_rate=Rate(0.1), beta_1=0.8, beta_2=0.9, epsilon=1e-2)
-departs("adam", ADAM, "tinygrad.nn.optim.Adam", POWERS, lr=Rate(0.1), b1=0.8, b2=0.9, eps=1e-2)
-
+ADAM_HAT: Arguments = ADAM | {"eps": eps_hat(1e-2, beta2=0.9)}
 ADAMW: Arguments = ADAM | {"weight_decay": 0.1}
 ADAMW_HAT: Arguments = ADAM_HAT | {"weight_decay": 0.1}
-same("adamw", ADAMW, "torch.optim.AdamW",
-     lr=Rate(0.1), betas=(0.8, 0.9), eps=1e-2, weight_decay=0.1)
-same("adamw", ADAMW, "optax.adamw",
-     learning_rate=Rate(0.1), b1=0.8, b2=0.9, eps=1e-2, weight_decay=0.1)
-same("adamw", ADAMW_HAT, "keras.optimizers.AdamW", why=HAT,
-     learning_rate=Rate(0.1), beta_1=0.8, beta_2=0.9, epsilon=1e-2, weight_decay=0.1)
-departs("adamw", ADAMW, "keras.optimizers.AdamW", HAT,
-        learning_rate=Rate(0.1), beta_1=0.8, beta_2=0.9, epsilon=1e-2, weight_decay=0.1)
-departs("adamw", ADAMW, "tinygrad.nn.optim.AdamW", POWERS,
-        lr=Rate(0.1), b1=0.8, b2=0.9, eps=1e-2, weight_decay=0.1)
-departs("adamw", ADAMW, "torch.optim.Adam", "weight_decay is added to the gradient (L2)",
-        lr=Rate(0.1), betas=(0.8, 0.9), eps=1e-2, weight_decay=0.1)
-
 LARS: Arguments = {"lr": Rate(2.0), "trust_coefficient": 0.05, "momentum": 0.8, "weight_decay": 0.1}
 LARS_CONSTANT = LARS | {"lr": 1.0}
 LARS_FREE = LARS | {"weight_decay": 0}
 LARS_CONSTANT_FREE = LARS_CONSTANT | {"weight_decay": 0}
-OUTSIDE = "lr is outside the buffer: the same while lr is constant, and only then"
-JOINT = "takes ‖g + λθ‖ where the paper adds the norms; without weight decay the same"
-same("lars", LARS, "tinygrad.nn.optim.LARS",
-     lr=Rate(2.0), momentum=0.8, weight_decay=0.1, tcoef=0.05)
-same("lars", LARS_FREE, "optax.lars", why=JOINT,
-     learning_rate=Rate(2.0), weight_decay=0, trust_coefficient=0.05, momentum=0.8)
-same("lars", LARS_CONSTANT, "timm.optim.Lars", why=OUTSIDE,
-     lr=1.0, momentum=0.8, weight_decay=0.1, trust_coeff=0.05, eps=0, always_adapt=True)
-same("lars", LARS_CONSTANT, "torch_optimizer.LARS", why=OUTSIDE,
-     lr=1.0, momentum=0.8, weight_decay=0.1, trust_coefficient=0.05, eps=0)
-same("lars", LARS_CONSTANT, "pytorch_optimizer.LARS", tensors=("W", "K"),
-     why=OUTSIDE + "; vectors get plain SGD",
-     lr=1.0, momentum=0.8, weight_decay=0.1, trust_coefficient=0.05)
-departs("lars", LARS, "optax.lars", JOINT,
-        learning_rate=Rate(2.0), weight_decay=0.1, trust_coefficient=0.05, momentum=0.8)
-departs("lars", LARS, "timm.optim.Lars", OUTSIDE,
-        lr=Rate(2.0), momentum=0.8, weight_decay=0.1, trust_coeff=0.05, eps=0, always_adapt=True)
-departs("lars", LARS_CONSTANT, "timm.optim.Lars", "default eps = 1e-8 in the denominator",
-        lr=1.0, momentum=0.8, weight_decay=0.1, trust_coeff=0.05, always_adapt=True)
-departs("lars", LARS_CONSTANT_FREE, "timm.optim.Lars",
-        "no adaptation without weight decay, unless always_adapt",
-        lr=1.0, momentum=0.8, trust_coeff=0.05, eps=0)
-departs("lars", LARS_CONSTANT_FREE, "torch_optimizer.LARS",
-        "no adaptation without weight decay", lr=1.0, momentum=0.8, trust_coefficient=0.05, eps=0)
-departs("lars", LARS_CONSTANT, "pytorch_optimizer.LARS", "vectors get plain SGD without decay",
-        lr=1.0, momentum=0.8, weight_decay=0.1, trust_coefficient=0.05)
-
 LAMB: Arguments = {"lr": Rate(0.1), "betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.1}
 LAMB_FREE = LAMB | {"weight_decay": 0}
-APART = "weight decay is outside the trust ratio; without it the same"
-same("lamb", LAMB, "optax.lamb",
-     learning_rate=Rate(0.1), b1=0.8, b2=0.9, eps=1e-2, weight_decay=0.1)
-same("lamb", LAMB, "timm.optim.Lamb", lr=Rate(0.1), betas=(0.8, 0.9), eps=1e-2, weight_decay=0.1,
-     max_grad_norm=None, always_adapt=True)
-same("lamb", LAMB_FREE, "keras.optimizers.Lamb", why=APART,
-     learning_rate=Rate(0.1), beta_1=0.8, beta_2=0.9, epsilon=1e-2)
-departs("lamb", LAMB, "keras.optimizers.Lamb", APART,
-        learning_rate=Rate(0.1), beta_1=0.8, beta_2=0.9, epsilon=1e-2, weight_decay=0.1)
-departs("lamb", LAMB, "timm.optim.Lamb", "clips the gradients to a global norm of 1 by default",
-        lr=Rate(0.1), betas=(0.8, 0.9), eps=1e-2, weight_decay=0.1, always_adapt=True)
-departs("lamb", LAMB_FREE, "timm.optim.Lamb",
-        "no trust ratio without weight decay, unless always_adapt: it is Adam",
-        lr=Rate(0.1), betas=(0.8, 0.9), eps=1e-2, weight_decay=0, max_grad_norm=None)
-departs("lamb", LAMB, "tinygrad.nn.optim.LAMB", POWERS,
-        lr=Rate(0.1), b1=0.8, b2=0.9, eps=1e-2, weight_decay=0.1)
-departs("lamb", LAMB, "torch_optimizer.Lamb",
-        "no bias correction (the paper's third version)",
-        lr=Rate(0.1), betas=(0.8, 0.9), eps=1e-2, weight_decay=0.1, clamp_value=1e9)
-departs("lamb", LAMB, "torch_optimizer.Lamb",
-        "the bias correction multiplies lr, after the trust ratio",
-        lr=Rate(0.1), betas=(0.8, 0.9), eps=1e-2, weight_decay=0.1, clamp_value=1e9, debias=True)
-departs("lamb", LAMB, "pytorch_optimizer.Lamb",
-        "decay outside the trust ratio, and a factor 1 / (1 − β₁ᵗ) after it",
-        lr=Rate(0.1), betas=(0.8, 0.9), eps=1e-2, weight_decay=0.1)
-
 LION: Arguments = {"lr": Rate(0.05), "betas": (0.7, 0.9), "weight_decay": 0.5}
-same("lion", LION, "optax.lion", learning_rate=Rate(0.05), b1=0.7, b2=0.9, weight_decay=0.5)
-same("lion", LION, "lion_pytorch.Lion", lr=Rate(0.05), betas=(0.7, 0.9), weight_decay=0.5)
-same("lion", LION, "timm.optim.Lion", lr=Rate(0.05), betas=(0.7, 0.9), weight_decay=0.5)
-same("lion", LION, "pytorch_optimizer.Lion", lr=Rate(0.05), betas=(0.7, 0.9), weight_decay=0.5)
-same("lion", LION, "keras.optimizers.Lion",
-     learning_rate=Rate(0.05), beta_1=0.7, beta_2=0.9, weight_decay=0.5)
-departs("lion", LION | {"lr": 0.05}, "lion_pytorch.Lion", "weight_decay is divided by the first lr",
-        lr=0.05, betas=(0.7, 0.9), weight_decay=0.5, decoupled_weight_decay=True)
-
 ADAFACTOR: Arguments = {"lr": Rate(0.1), "decay": 0.7, "eps": (1e-2, 0.3), "clip": 0.9}
 ADAFACTOR_FLAT = ADAFACTOR | {"lr": Rate(1e-4), "eps": (1e-2, 1e3)}  # α = 1e3 ρ throughout
 ADAFACTOR_TORCH = ADAFACTOR | {"eps": (1e-30, 0.3), "clip": 1.0}
-OWN_STEP = "its own relative step, min(1e-2, 1/√t), and defaults"
-CLAMP = "ε₁ is a lower bound and not a summand: the same while too small to matter"
-TWO_LARGEST = "factors the two largest axes: the same on matrices and vectors"
-FLOAT32 = "β̂₂ is computed in float32"
-same("adafactor", ADAFACTOR_TORCH, "torch.optim.Adafactor", why=f"{CLAMP}; d < 1 is refused",
-     lr=Rate(0.1), beta2_decay=-0.7, eps=(1e-30, 0.3), d=1.0)
-same("adafactor", {}, "torch.optim.Adafactor", why=OWN_STEP, lr=1e-2, eps=(1e-30, 1e-3))
-same("adafactor", ADAFACTOR, "transformers.Adafactor",
-     lr=Rate(0.1), decay_rate=-0.7, eps=(1e-2, 0.3), clip_threshold=0.9, relative_step=False)
-same("adafactor", {}, "transformers.Adafactor", why=OWN_STEP)
-same("adafactor", ADAFACTOR, "pytorch_optimizer.AdaFactor",
-     why="its upper bound of β̂₂, .999, is not reached in 60 steps", betas=(None, 0.999),
-     lr=Rate(0.1), decay_rate=-0.7, eps1=1e-2, eps2=0.3, clip_threshold=0.9, relative_step=False)
-same("adafactor", ADAFACTOR, "optax.chain", tensors=("W", "b"), build=adafactor_chain,
-     why=f"{TWO_LARGEST}; in parts, since in optax.adafactor {FLOAT32}",
-     learning_rate=Rate(0.1), decay=0.7, eps=1e-2, floor=0.3, clip=0.9)
-same("adafactor", ADAFACTOR_FLAT, "timm.optim.AdafactorBigVision", tensors=("W", "b"),
-     why=f"{TWO_LARGEST}; without RMS(θ), as is Adafactor with a large ε₂",
-     lr=Rate(0.1), decay_rate=0.7, eps=1e-2, clipping_threshold=0.9, momentum=None,
-     min_dim_size_to_factor=1)
-departs("adafactor", ADAFACTOR_TORCH | {"eps": (1e-2, 0.3)}, "torch.optim.Adafactor", CLAMP,
-        lr=Rate(0.1), beta2_decay=-0.7, eps=(1e-2, 0.3), d=1.0)
-departs("adafactor", {"lr": 0.1}, "optax.adafactor", f"{FLOAT32}; {TWO_LARGEST}",
-        learning_rate=0.1, min_dim_size_to_factor=1)
-departs("adafactor", {"lr": 0.1}, "optax.adafactor",
-        f"{FLOAT32}; nothing is factored that has an axis below 128", learning_rate=0.1)
-departs("adafactor", {}, "keras.optimizers.Adafactor",
-        "the minimum and maximum of two numbers is float32", learning_rate=1e-2)
-departs("adafactor", {}, "timm.optim.Adafactor",
-        "factors the first two axes: the same on matrices and vectors",
-        lr=None, min_dim_size_to_factor=1)
+ADAFACTOR_OWN: Arguments = {"decay": 0.7, "eps": (1e-2, 0.3), "clip": 0.9}
+ADAFACTOR_OPTAX = ADAFACTOR | {"eps": (1e-2, 1e-3)}
+CAME: Arguments = {
+    "lr": Rate(0.05), "betas": (0.8, 0.9, 0.95), "eps": (1e-2, 1e-2), "clip": 0.8,
+    "weight_decay": 0.1,
+}  # fmt: skip
 
-CAME: Arguments = {"lr": Rate(0.05), "betas": (0.8, 0.9, 0.95), "eps": (1e-2, 1e-2),
-                   "clip": 0.8, "weight_decay": 0.1}
-same("came", CAME, "came_pytorch.CAME", lr=Rate(0.05), betas=(0.8, 0.9, 0.95), eps=(1e-2, 1e-2),
-     clip_threshold=0.8, weight_decay=0.1)
-same("came", CAME, "pytorch_optimizer.CAME", lr=Rate(0.05), betas=(0.8, 0.9, 0.95),
-     eps1=1e-2, eps2=1e-2, clip_threshold=0.8, weight_decay=0.1)
-departs("came", CAME, "pytorch_optimizer.CAME", "the decay is added to the gradient (L2)",
-        lr=Rate(0.05), betas=(0.8, 0.9, 0.95), eps1=1e-2, eps2=1e-2, clip_threshold=0.8,
-        weight_decay=0.1, weight_decouple=False)
-# fmt: on
+for library in ("torch", "optax", "keras", "tinygrad"):
+    same("sgd", SGD, library)
+for rule in ("momentum", "nesterov"):
+    for library in ("torch", "optax", "tinygrad"):
+        same(rule, BALL, library)
+    same(rule, CONSTANT_BALL, "keras")
+    departs(rule, BALL, "keras")
+
+for rule, usual, hat in (("adam", ADAM, ADAM_HAT), ("adamw", ADAMW, ADAMW_HAT)):
+    same(rule, usual, "torch")
+    same(rule, usual, "optax")
+    same(rule, hat, "keras")
+    departs(rule, usual, "keras")
+    departs(rule, usual, "tinygrad")
+also(
+    "adamw", ADAMW, "torch.optim.Adam", "weight_decay is added to the gradient (L2)",
+    lr=Rate(0.1), betas=(0.8, 0.9), eps=1e-2, weight_decay=0.1,
+)  # fmt: skip
+
+same("lars", LARS, "tinygrad")
+same("lars", LARS_FREE, "optax")
+same("lars", LARS_CONSTANT, "timm")
+same("lars", LARS_CONSTANT, "torch_optimizer")
+same("lars", LARS_CONSTANT, "pytorch_optimizer", tensors=("W", "K"))
+departs("lars", LARS, "optax")
+departs("lars", LARS, "timm")
+departs("lars", LARS, "torch_optimizer")
+departs("lars", LARS, "pytorch_optimizer")
+departs("lars", LARS_CONSTANT, "timm", without="eps")
+departs("lars", LARS_CONSTANT, "torch_optimizer", without="eps")
+departs("lars", LARS_CONSTANT_FREE, "timm", without="always_adapt")
+departs("lars", LARS_CONSTANT_FREE, "torch_optimizer")
+departs("lars", LARS_CONSTANT, "pytorch_optimizer")
+
+same("lamb", LAMB, "optax")
+same("lamb", LAMB, "timm")
+same("lamb", LAMB_FREE, "keras")
+departs("lamb", LAMB, "keras")
+departs("lamb", LAMB, "timm", without="max_grad_norm")
+departs("lamb", LAMB_FREE, "timm", without="always_adapt")
+departs("lamb", LAMB, "tinygrad")
+departs("lamb", LAMB, "torch_optimizer")
+departs("lamb", LAMB, "pytorch_optimizer")
+departs("lamb", LAMB, "pytorch_optimizer", without="weight_decouple")
+also(
+    "lamb", LAMB, "torch_optimizer.Lamb", "debias=True multiplies lr, after the trust ratio",
+    lr=Rate(0.1), betas=(0.8, 0.9), eps=1e-2, weight_decay=0.1, clamp_value=1e9, debias=True,
+)  # fmt: skip
+
+for library in ("optax", "lion_pytorch", "timm", "pytorch_optimizer", "keras"):
+    same("lion", LION, library)
+also(
+    "lion", LION | {"lr": 0.05}, "lion_pytorch.Lion", "weight_decay is divided by the first lr",
+    lr=0.05, betas=(0.7, 0.9), weight_decay=0.5, decoupled_weight_decay=True,
+)  # fmt: skip
+
+same("adafactor", ADAFACTOR_TORCH, "torch")
+same("adafactor", {}, "torch")
+same("adafactor", ADAFACTOR, "transformers")
+same("adafactor", ADAFACTOR_OWN, "transformers")
+same("adafactor", ADAFACTOR, "pytorch_optimizer")
+same("adafactor", ADAFACTOR_OWN, "pytorch_optimizer")
+same("adafactor", ADAFACTOR, "torch_optimizer", tensors=("W", "b"))
+same("adafactor", ADAFACTOR_OWN, "torch_optimizer", tensors=("W", "b"))
+same("adafactor", ADAFACTOR_OWN, "timm", tensors=("W", "b"))
+also(
+    "adafactor", ADAFACTOR, "optax.chain",
+    "optax.adafactor from its parts, with β̂₂ in float64; the two largest axes are the matrix",
+    exact=True, tensors=("W", "b"), build=adafactor_chain,
+    learning_rate=Rate(0.1), decay=0.7, eps=1e-2, floor=0.3, clip=0.9,
+)  # fmt: skip
+also(
+    "adafactor", ADAFACTOR_FLAT, "timm.optim.AdafactorBigVision",
+    "without RMS(θ), as is Adafactor with a large ε₂; the two largest axes are the matrix",
+    exact=True, tensors=("W", "b"),
+    lr=Rate(0.1), decay_rate=0.7, eps=1e-2, clipping_threshold=0.9, momentum=None,
+    min_dim_size_to_factor=1,
+)  # fmt: skip
+departs("adafactor", ADAFACTOR_TORCH | {"eps": (1e-2, 0.3)}, "torch")
+departs("adafactor", ADAFACTOR_OPTAX, "optax")
+departs("adafactor", ADAFACTOR_OPTAX, "optax", without="min_dim_size_to_factor")
+departs("adafactor", ADAFACTOR, "optax")
+departs("adafactor", ADAFACTOR, "keras")
+departs("adafactor", ADAFACTOR_OWN, "keras")
+departs("adafactor", ADAFACTOR_OWN, "timm")
+departs("adafactor", ADAFACTOR_OWN, "timm", without="min_dim_size_to_factor")
+departs("adafactor", ADAFACTOR, "timm")
+departs("adafactor", ADAFACTOR, "pytorch_optimizer", without="betas")
+
+same("came", CAME, "came_pytorch")
+same("came", CAME, "pytorch_optimizer")
+also(
+    "came", CAME, "pytorch_optimizer.CAME", "the decay is added to the gradient (L2)",
+    lr=Rate(0.05), betas=(0.8, 0.9, 0.95), eps1=1e-2, eps2=1e-2, clip_threshold=0.8,
+    weight_decay=0.1, weight_decouple=False,
+)  # fmt: skip
 
 #: What a rule is usually compared at; references that cannot do that have their own.
 USUAL: dict[str, Arguments] = {
