@@ -46,6 +46,7 @@ class Basins:
     x: Array  #: first coordinates of the starts in the plane of the picture, (columns,), rising
     y: Array  #: second coordinates, (rows,), rising
     outcome: Array  #: (rows, columns) numbers of `ends`, or UNDER_WAY, or DIVERGED
+    end: Array  #: the last point of every run, (rows, columns, …)
     ends: tuple[str, ...]  #: the minima, or without one the sides by which runs leave the picture
     minima: Array  #: in the plane, (k, 2): the surface's own first, then local ones by height
     heights: Array  #: f at the minima, (k,)
@@ -174,14 +175,16 @@ def basins(
     minima, ends = _minima(surface)
     own = len(surface.minima)
     reach = tolerance * float(np.hypot(x1 - x0, y1 - y0))
-    found = []
+    found, last = [], []
     for part in progress(parts) if progress else parts:
         path = run(surface, opt, part, steps)
+        last.append(path.x[-1])
         found.append(_reached(path, minima, own, reach) if own else _left(path))
     outcome = np.concatenate(found).reshape(len(y), len(x))
+    end = np.concatenate(last).reshape(len(y), len(x), *surface.shape)
     heights = surface.f(minima) if own else np.empty(0)
     marks = surface.project(minima) if own else np.empty((0, 2))
-    return Basins(surface, opt.fresh(), steps, tolerance, x, y, outcome, ends, marks, heights)
+    return Basins(surface, opt.fresh(), steps, tolerance, x, y, outcome, end, ends, marks, heights)
 
 
 def sensitivity(

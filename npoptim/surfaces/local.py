@@ -30,7 +30,7 @@ def local_minima(surface: Surface) -> Array:
     found = found[((found > low) & (found < high)).all(axis=-1)]
     near = 1e-3 * float(np.hypot(*(high - low)))
     known = list(surface.project(surface.minima)) if len(surface.minima) else []
-    kept = []
+    kept: list[Array] = []
     for point in found[np.lexsort((-found[:, 0], exact.f(exact.lift(found)).round(9)))]:
         if all(np.hypot(*(point - other)) > near for other in [*known, *kept]):
             kept.append(point)
@@ -40,14 +40,15 @@ def local_minima(surface: Surface) -> Array:
 def _newton(surface: Surface, u: Array, size: Array) -> Array:
     """The minima to which Newton's method leads from the points u; others are dropped."""
     h = 1e-6 * size.max()
+    dx, dy = h * np.eye(2)
 
     def grad(u: Array) -> Array:
         return surface.project(surface.grad(surface.lift(u)))
 
     with np.errstate(all="ignore"):
         for _ in range(_NEWTON):
-            fxx, fxy = ((grad(u + (h, 0)) - grad(u - (h, 0))) / (2 * h)).T
-            fyx, fyy = ((grad(u + (0, h)) - grad(u - (0, h))) / (2 * h)).T
+            fxx, fxy = ((grad(u + dx) - grad(u - dx)) / (2 * h)).T
+            fyx, fyy = ((grad(u + dy) - grad(u - dy)) / (2 * h)).T
             gx, gy = grad(u).T
             det = fxx * fyy - fxy * fyx
             steps = np.stack([fyy * gx - fxy * gy, fxx * gy - fyx * gx], axis=-1) / det[:, None]
