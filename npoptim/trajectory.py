@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from npoptim import surfaces
 from npoptim.optimizers.base import Optimizer, State
-from npoptim.optimizers.driver import Driver
+from npoptim.optimizers.driver import Driver, fresh_state, updated
 from npoptim.optimizers.quiet import quiet
 
 Array = NDArray[Any]
@@ -66,6 +66,8 @@ class Trajectory:
     def __repr__(self) -> str:
         runs = f"{self.f.shape[1]} runs of " if self.f.ndim > 1 else ""
         end = "" if self.f.ndim > 1 else f", f {self.f[0]:.3g} -> {self.f[-1]:.3g}"
+        if self.f.ndim == 1 and self.diverged:
+            end = f", diverged at step {self.diverged}"
         who = self.optimizer[0] if isinstance(self.optimizer, list) else self.optimizer
         return f"<Trajectory: {runs}{self.steps} steps of {who!r} on {self.surface.name}{end}>"
 
@@ -151,14 +153,13 @@ def _advance(surface: Any, opt: Any, x: Array, steps: int) -> Trajectory:
     path = _empty(surface, _fresh(opt), x, steps)
     many = isinstance(opt, list)
     at = _stacked(path.optimizer, x.ndim) if many else path.optimizer._rule("p").at
-    init, _ = at(1).form(x)
-    state = init(x)
+    state = fresh_state(at(1), x)
     path.states.update({k: np.full((steps, *v.shape), np.nan) for k, v in state.items()})
     records = list(path.states.items())
     for t in range(steps):
         g = source.grad(x)
         with quiet():
-            new, state = at(t + 1).form(x)[1](x, g, t + 1, **state)
+            new, state = updated(at(t + 1), x, g, t + 1, state)
         if new.shape != x.shape or state.keys() != path.states.keys():
             raise TypeError(
                 f"{type(at(t + 1)).__name__}.update returned a point of shape {new.shape} with "

@@ -120,3 +120,7 @@ BAD = [
 def test_bad_runs_are_refused(args, kwargs, error, words):
     with pytest.raises(error, match=words):
         npo.run(*args, **kwargs)
+
+
+def test_a_run_that_diverged_says_so():
+    assert repr(npo.run("rosenbrock", npo.SGD(lr=0.1))).endswith(", diverged at step 6>")

@@ -172,7 +172,7 @@ def _first_wrong(expected: Trace, got: Trace | Exception) -> tuple[int | None, L
 
 def _said(error: Exception) -> str:
     """An error in a sentence; for methods that are not written yet, that."""
-    if "NoneType" in str(error):
+    if "NoneType" in str(error) or "Got None" in str(error):
         return f"A method returns nothing: write init and update. ({type(error).__name__}: {error})"
     return str(error) if isinstance(error, SubmissionError) else f"{type(error).__name__}: {error}"
 

@@ -220,7 +220,23 @@ def compute_dtype(dtype: Any) -> Any:
 
 def fresh_state(rule: Optimizer, p: Any) -> State:
     """The memory of `p` before its first step."""
-    return {k: _array(x) for k, x in rule.form(p)[0](p).items()}
+    state: Any = rule.form(p)[0](p)
+    if not isinstance(state, dict):
+        raise TypeError(
+            f"{type(rule).__name__}.init must return a dict slot -> array. Got {state!r} instead."
+        )
+    return {k: _array(x) for k, x in state.items()}
+
+
+def updated(rule: Optimizer, p: Any, g: Any, t: int, slots: State) -> tuple[Any, State]:
+    """What `update` returns, if it is a parameter and a memory."""
+    result: Any = rule.form(p)[1](p, g, t, **slots)
+    if type(result) is tuple and len(result) == 2 and isinstance(result[1], dict):
+        return result
+    what = type(result).__name__ if result is not None else None
+    raise TypeError(
+        f"{type(rule).__name__}.update must return p and a dict of the state. Got {what} instead."
+    )
 
 
 def _ready(
@@ -251,7 +267,7 @@ def _advance(rule: Optimizer, name: str, p: Any, g: Any, t: int, slots: State) -
         new, after = np.empty_like(p), {k: np.empty_like(p) for k in slots}
         update_in_blocks(update, p, g, t, slots, new, after, check)
         return new, after
-    new, after = update(p, g, t, **slots)
+    new, after = updated(rule, p, g, t, slots)
     if p.ndim == 0:  # NumPy turns arrays without axes into scalars
         new, after = _array(new), {k: _array(x) for k, x in after.items()}
     check(new, after, p, slots)

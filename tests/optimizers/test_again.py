@@ -184,3 +184,32 @@ def test_parameters_are_not_kept_alive():
     gc.collect()
     assert gone() is None
     opt.step(np.ones(2), np.ones(2))  # others of the same name and shape are taken
+
+
+@dataclass
+class Unwritten(Optimizer):
+    """A student's first try."""
+
+    stage: int = 0
+
+    def init(self, p):
+        return None if self.stage < 1 else {}
+
+    def update(self, p, g, t):
+        return {1: None, 2: p - g, 3: (p - g, None)}.get(int(self.stage))
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        (0, "Unwritten.init must return a dict slot -> array. Got None instead"),
+        (1, "Unwritten.update must return p and a dict of the state. Got None instead"),
+        (2, "Got ndarray instead"),
+        (3, "Got tuple instead"),
+    ],
+)
+def test_methods_that_return_nothing_are_named(stage, message):
+    with pytest.raises(TypeError, match=message):
+        Unwritten(stage=stage).step(np.ones(2), np.ones(2))
+    with pytest.raises(TypeError, match=message):
+        npo.run("rosenbrock", Unwritten(stage=stage))
