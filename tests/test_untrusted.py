@@ -17,7 +17,7 @@ import npoptim as npo
 from npoptim.cli import main
 from npoptim.homework import course, grading, isolation
 from npoptim.homework.isolation import Limits, SubmissionError
-from npoptim.homework.wire import pack_trace
+from npoptim.homework.wire import FIELDS, pack_trace
 from npoptim.trace import Trace
 
 HEAD = """from dataclasses import dataclass
@@ -232,6 +232,17 @@ def test_forged_traces_are_graded_without_an_error():
     assert min(tampered, graded) > 20
 
 
+@pytest.mark.parametrize("field", range(len(FIELDS)), ids=list(FIELDS))
+def test_every_field_of_a_forged_line_is_looked_at(field):
+    case = next(grading.cases(npo.SGD, 0, True))
+    answer = {"trace": pack_trace(grading.traced(npo.SGD, case))}
+    assert len(isolation.results([answer], 1)) == 1
+    for odd in (0.5, {"array": ["<f8", [0], ""]}):
+        answer["trace"]["parts"][0]["lines"][0][field] = odd
+        with pytest.raises(SubmissionError, match="tampered"):
+            isolation.results([answer], 1)
+
+
 def graded_as_found(tried, results):
     answers = iter(results)
 
@@ -250,11 +261,12 @@ HOSTILE = "</pre><script>document.title = 'taken'</script><img src=x onerror=ale
 
 
 def test_feedback_is_text():
-    code = f"v = beta2 * v + (1 - beta2) * g  # line 6 {HOSTILE}"
-    right = "v = beta2 * v + (1 - beta2) * g**2  # line 6"
+    right = "(1 - beta2) * g**2  # line 6"
     assert right in RIGHT
-    wrong = grading.grade_source("adam", RIGHT.replace(right, code))
+    hostile = f"(1 - beta2) * g**2 * len({HOSTILE!r})  # line 6"
+    wrong = grading.grade_source("adam", RIGHT.replace(right, hostile))
     assert wrong.number == 6
+    assert HOSTILE in wrong.line.code
     raising = grading.grade_source("adam", RIGHT + f"\nraise ValueError({HOSTILE!r})")
     renamed = grading.grade_source("adam", RIGHT + f"\nMyAdam.__name__ = {HOSTILE!r}; raise MyAdam")
     results = [course.Result(HOSTILE, HOSTILE, g) for g in (wrong, raising, renamed)]

@@ -33,6 +33,7 @@ from trials import (
 
 import npoptim as npo
 from npoptim import backend, parallel, schedules
+from npoptim.checkpoint import archive
 from npoptim.optimizers import checks
 from npoptim.standin import DeviceArray
 
@@ -169,6 +170,10 @@ def _(rule: Rule) -> None:
         ]
         np.savez(path, x=np.array([object()]))
         bad.append(path.read_bytes())
+        with mock.patch.object(archive, "VERSION", archive.VERSION + 1):
+            npo.save(path, params, opt)
+        with raises("made by a newer npoptim", npo.CheckpointError):
+            npo.load(path)
         refusals = 0
         for raw in bad:
             path.write_bytes(raw)
