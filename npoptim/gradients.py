@@ -154,7 +154,9 @@ def clip_by_global_norm(
                 f"gradient of {broken[0]!r} holds a NaN or an infinity: it has no length to clip."
             )
         return grads, math.nan if nan else math.inf
-    largest = max((float(np.max(np.abs(g))) for g in named.values() if g.size), default=0.0)
+    largest = max(
+        (max(float(g.max()), -float(g.min())) for g in named.values() if g.size), default=0.0
+    )
     if largest == 0:
         return grads, 0.0
     length = math.sqrt(

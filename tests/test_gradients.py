@@ -321,3 +321,11 @@ def test_a_decay_out_of_range_is_refused(decay):
 
 def test_an_average_says_what_it_is():
     assert repr(EMA(0.99)) == "EMA(decay=0.99)"
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i8"])
+def test_the_least_integer_has_a_length(dtype):
+    least = np.iinfo(dtype).min
+    clipped, norm = clip_by_global_norm(np.array([least], dtype), 1.0)
+    assert norm == -float(least)
+    assert clipped.tolist() == [-1.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from operator import is_not
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
@@ -74,8 +75,8 @@ class Optimizer(Driver, ABC):
         SGD(lr=0.5)
         """
         memory = self._memory
-        values = tuple(vars(self).values())
-        if values != memory.checked:
+        values, checked = tuple(vars(self).values()), memory.checked
+        if len(values) != len(checked) or any(map(is_not, values, checked)):
             for name, value in self.hyper().items():
                 checks.hyper(type(self), name, value)
             memory.checked = values

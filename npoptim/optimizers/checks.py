@@ -156,11 +156,15 @@ def number(value: Any, what: str, allowed: Range | None = None, known: bool = Tr
     """`value` as a Python float within `allowed`; unless `known` to be a number, others pass."""
     if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
         allowed = allowed or FINITE
-        if not allowed.holds(float(value)):
+        try:
+            number = float(value)
+        except OverflowError:  # an int beyond all floats
+            value = number = math.copysign(math.inf, value)
+        if not allowed.holds(number):
             raise ValueError(
                 f"{what} must be a float in the range {allowed.text}. Got {value} instead."
             )
-        return float(value)
+        return number
     if known:
         text = (allowed or FINITE).text
         raise TypeError(f"{what} must be a float in the range {text}. Got {value!r} instead.")
@@ -308,7 +312,7 @@ def finite(x: Any) -> bool:
     """Whether every element is finite; a device array is taken at its word."""
     if not isinstance(x, np.ndarray):
         return True  # looking would be a round trip to the host
-    if x.size <= 8:
+    if x.size <= 8 and x.itemsize <= 8:  # a longdouble may be no float and yet finite
         return all(map(math.isfinite, x.ravel().tolist()))
     # a finite sum says yes at once, and one of squares sooner
     total = squares(x) if x.size >= 4096 and x.flags.forc else np.add.reduce(x, axis=None)

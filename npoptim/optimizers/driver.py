@@ -36,7 +36,7 @@ class Memory:
 
     def forget(self) -> None:
         """Drop what only saves work: it is found again at the next step."""
-        self.checked: tuple[Any, ...] | None = None  # hyper-parameters seen valid
+        self.checked: tuple[Any, ...] = ()  # hyper-parameters seen valid
         self.schedules: list[str] = []  # those that are schedules
         self.seen: Seen = []  # the parameters of the last step, if small
 
@@ -157,6 +157,7 @@ class Driver:
     def _step_one_by_one(self, work: list[Any], rules: dict[str, Optimizer], t: int) -> None:
         memory = self._memory
         done: list[str] = []
+        work = [(*rest, _apart(g, work), slots) for *rest, g, slots in work]
         with interrupts_wait():
             for name, p, q, g, slots in work:
                 rule = rules[name]
@@ -165,7 +166,6 @@ class Driver:
                     if q is p and (fast := _fused(rule, p, g, t, slots, check, in_place=True)):
                         _, slots = fast
                     elif q is p and _blockwise(rule, p, slots):
-                        g = g.copy() if np.may_share_memory(g, p) else g
                         slots = {k: _like(x, p) for k, x in slots.items()}
                         update_in_blocks(rule.form(p)[1], p, g, t, slots, p, slots, check)
                     else:
@@ -272,6 +272,13 @@ def _advance(rule: Optimizer, name: str, p: Any, g: Any, t: int, slots: State) -
         new, after = _array(new), {k: _array(x) for k, x in after.items()}
     check(new, after, p, slots)
     return new, {slot: _own(x, p, g) for slot, x in after.items()}
+
+
+def _apart(g: Any, work: list[Any]) -> Any:
+    """A gradient that stays as it is while the parameters are written."""
+    if isinstance(g, np.ndarray) and any(np.may_share_memory(g, p) for _, p, *_ in work):
+        return g.copy()
+    return g
 
 
 def _own(x: Any, p: Any, g: Any) -> Any:

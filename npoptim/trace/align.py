@@ -125,7 +125,7 @@ class Alignment:
 
 def comparable(a: Any, b: Any) -> bool:
     """Whether two values are arrays or numbers of one shape, apart from lengths of 1."""
-    numbers = [x for x in (a, b) if not isinstance(x, (dict, tuple))]
+    numbers = [x for x in (a, b) if np.asarray(x).dtype.kind in "biufc"]
     shapes = {tuple(n for n in np.shape(x) if n != 1) for x in numbers}
     return len(numbers) == 2 and len(shapes) == 1
 

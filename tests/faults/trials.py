@@ -136,10 +136,9 @@ def hyper(
             opt, params = stepped(rule(), 2)
             with refused(opt, params, said, error):
                 setattr(opt, name, value)
-            if not isinstance(bad, (bool, np.ndarray)):
-                vars(opt)[name] = value
-                with unchanged(opt, params), raises(said, error):
-                    opt.step(params, slope())
+            vars(opt)[name] = value
+            with unchanged(opt, params), raises(said, error):
+                opt.step(params, slope())
             late, params = stepped(rule(**{name: lambda t, v=value: v if t == 3 else good}), 2)
             with unchanged(late, params), raises(said, error):
                 late.step(params, slope())
