@@ -24,11 +24,24 @@ extensions = [
 ]
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 nb_execution_mode = "off"  # the tutorials are executed by the tests
-exclude_patterns = ["_build", "LICENSE"]
+exclude_patterns = ["_build", "_generated/extra", "rules", "LICENSE"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "undoc-members": False}
 html_theme = "pydata_sphinx_theme"
 html_title = "npoptim"
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": True}
+html_extra_path = ["_generated/extra"]  # players, and the gallery's pictures
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,  # the arrow keys belong to the steppers
+    "header_links_before_dropdown": 5,
+    "navigation_depth": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_context = {"default_mode": "auto"}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_js_files = [("players.js", {"defer": "defer"})]
 html_show_sourcelink = False
+html_copy_source = False

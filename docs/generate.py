@@ -8,13 +8,15 @@ from dataclasses import fields
 from pathlib import Path
 
 import departures
+import gallery
+import letters
 import numpy as np
+import pages
+import reference
 
 import npoptim as npo
 from npoptim.optimizers import box
-from npoptim.optimizers.driver import fresh_state
 
-SHAPE = (1024, 768)
 FAULTS = Path(__file__).resolve().parents[1] / "tests" / "faults"
 
 
@@ -22,10 +24,15 @@ def write(folder: Path) -> None:
     """Write every generated page."""
     for name, rule in npo.optimizers().items():
         save(folder / "optimizers" / f"{name}.md", optimizer(rule))
-    save(folder / "api.md", api())
+    save(folder / "optimizers" / "index.md", pages.overview())
+    save(folder / "stepper.txt", pages.live(npo.Adam))
+    for path, text in reference.pages().items():
+        save(folder / path, text)
+    save(folder / "notation.md", letters.page())
     save(folder / "libraries.md", departures.page())
     save(folder / "faults.md", faults())
     draw_schedules(folder / "schedules.png")
+    gallery.write(folder)
 
 
 def save(path: Path, text: str) -> None:
@@ -36,18 +43,24 @@ def save(path: Path, text: str) -> None:
 
 
 def optimizer(rule: type) -> str:
-    """A page: what it is, the box beside the code, defaults, memory, source."""
+    """A page: the same frame for all, with what only this rule has left out."""
     story, _, _ = inspect.cleandoc(rule.__doc__ or "").partition("\n>>> ")
-    first, _, rest = story.partition("\n\n")
+    _, _, rest = story.partition("\n\n")
     parts = [
         f"# {rule.__name__}",
-        f"**{first.split(': ', 1)[-1].capitalize()}**",
+        f"**{pages.sentence(rule)}**",
         rest.rstrip().removesuffix(":") + "." * rest.rstrip().endswith(":"),
-    ]
-    parts += ["## The box and the code", *map("\n".join, forms(rule)), "## Hyper-parameters"]
-    parts += [table(["name", "default", "what it is"], hyper(rule)), "## Memory", memory(rule)]
-    parts += [departures.section(rule), departures.mistakes(rule)]
-    parts += [
+        "## The box and the code",
+        *map("\n".join, forms(rule)),
+        pages.stepper(rule),
+        pages.players(rule),
+        pages.memory(rule),
+        "## Defaults",
+        table(["name", "default", "what it is"], hyper(rule)),
+        pages.advice(rule),
+        departures.section(rule),
+        departures.mistakes(rule),
+        pages.exercises(rule),
         "## The class",
         f"```{{eval-rst}}\n.. autoclass:: npoptim.{rule.__name__}\n   :no-members:\n```",
     ]
@@ -63,10 +76,17 @@ def forms(rule: type) -> list[list[str]]:
             getattr(rule, f"update{suffix}")
         )
         rows = [
-            [str(n), text, " ; ".join(f"`{c}`" for c in code.get(n, []))]
+            [
+                str(n),
+                text,
+                "*the driver's*"
+                if text in box.DRIVER_LINES
+                else "<br>".join(f"`{c}`" for c in code.get(n, [])),
+            ]
             for n, text in lines.items()
         ]
-        found.append(["### For vectors\n"] * bool(i) + [table(["", "the paper", "the code"], rows)])
+        both = table(["", "the paper", "the code"], rows)
+        found.append(["### For vectors\n"] * bool(i) + [f":::{{div}} box\n{both}\n:::"])
     return found
 
 
@@ -80,54 +100,10 @@ def hyper(rule: type) -> list[list[str]]:
     return [[f"`{f.name}`", f"`{f.default!r}`", notes[f.name]] for f in fields(rule)]
 
 
-def memory(rule: type) -> str:
-    """Bytes of state for one matrix, measured."""
-    p = np.zeros(SHAPE, np.float32)
-    slots = fresh_state(rule().at(1), p)
-    nbytes = sum(x.nbytes for x in slots.values())
-    held = ", ".join(f"`{k}` {list(x.shape)}" for k, x in slots.items()) or "nothing"
-    return (
-        f"For a float32 matrix of {SHAPE[0]} × {SHAPE[1]}, which takes {p.nbytes:,} bytes itself, "
-        f"it remembers {held}: {nbytes:,} bytes, {nbytes / p.nbytes:.4g} times the parameter."
-    )
-
-
 def table(header: list[str], rows: list[list[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in lines)
-
-
-def api() -> str:
-    """Every public name: the build fails where one cannot be documented."""
-    parts = [
-        "# Public names",
-        "Everything that `import npoptim as npo` offers, in alphabetical order.",
-    ]
-    rules = {cls.__name__ for cls in npo.optimizers().values()}
-    for name in npo.__all__:
-        thing = getattr(npo, name)
-        if name in rules:
-            continue  # each has a page of its own
-        kind = (
-            "module"
-            if inspect.ismodule(thing)
-            else "class"
-            if inspect.isclass(thing)
-            else "function"
-        )
-        if kind == "module" and hasattr(thing, name):  # a folder that is a function too
-            parts.append(
-                f"## {name}\n\n```{{eval-rst}}\n.. autofunction:: npoptim.{name}.{name}\n```"
-            )
-            continue
-        if kind == "module":
-            about = (thing.__doc__ or "").strip().partition("\n")[0]
-            parts.append(f"## {name}\n\nModule: {about}")
-            continue
-        where = f"{thing.__module__}.{thing.__qualname__}"
-        parts.append(f"## {name}\n\n```{{eval-rst}}\n.. auto{kind}:: {where}\n```")
-    return "\n\n".join(parts) + "\n"
 
 
 def faults() -> str:

@@ -21,6 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=positive, default=500, metavar="N", help="default: 500")
     parser.add_argument("--noise", type=float, metavar="SD", help="noise of the gradient, its SD")
     parser.add_argument("--seed", type=count, metavar="S", help="seed of the noise; default: 0")
+    parser.add_argument("--gif", action="store_true", help="write a moving picture for slides too")
     parser.add_argument("--theme", choices=("light", "dark"), default="light")
     parser.add_argument(
         "--out", type=folder, default="npoptim-out", metavar="DIR", help="folder of the pictures"
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from npoptim.cli import UsageError, chosen_optimizers
     from npoptim.extras import need
     from npoptim.race import race
-    from npoptim.view import plots, tables
+    from npoptim.view import animation, plots, tables
     from npoptim.view.files import save_figure, writable
 
     surface = surfaces.get(args.surface)
@@ -61,11 +62,13 @@ def run(args: argparse.Namespace) -> int:
         for what, draw in pictures.items()
     ]
     files.append(_player(result, out))
+    if args.gif:
+        files.append(animation.race(result, out / f"race_{surface.name}.gif", args.theme))
     if args.json:
         print(json.dumps({**result.summary(), "files": list(map(str, files))}, allow_nan=False))
         return 0
     print(f"{surface!r}: f = {surface.formula}\n\n{tables.race(result)}\n")
-    kinds = {".png": "picture", ".html": "player"}
+    kinds = {".png": "picture", ".html": "player", ".gif": "moving picture"}
     print("\n".join(f"{kinds[file.suffix]}: {file}" for file in files))
     return 0
 

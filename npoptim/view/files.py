@@ -33,6 +33,13 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> Path:
     return _whole(path, lambda file: figure.savefig(file, format=path.suffix[1:] or "png"))
 
 
+def save_gif(pictures: list[Any], path: str | os.PathLike[str], milliseconds: list[int]) -> Path:
+    """Write pictures of Pillow's as a GIF that starts over; folders are made."""
+    first, *others = pictures
+    options = {"append_images": others, "duration": milliseconds, "loop": 0, "optimize": True}
+    return _whole(Path(path), lambda file: first.save(file, "GIF", save_all=True, **options))
+
+
 def save_text(text: str, path: str | os.PathLike[str]) -> Path:
     """Write a text as UTF-8; folders are made.
 

@@ -163,11 +163,11 @@ class Fickle(Optimizer):
     def update(self, p, g, t, m):
         if t == 1:
             return p - g, {"m": m + g}
-        new = [p[:1], (p - g).astype(np.float32), None, p - g][int(self.what) % 4]
-        return new, {"m": m} if self.what < 3 else {} if self.what < 4 else {"n": m}
+        new = [p[:1], (p - g).astype(np.float32), None, p - g][min(int(self.what), 3)]
+        return new, [{"m": m}, {"m": m}, {"m": m}, {}, {"n": m}, {"m": m[:1]}, {"m": m.astype("f4")}][int(self.what)]  # fmt: skip
 
 
-@pytest.mark.parametrize("what", range(5))
+@pytest.mark.parametrize("what", range(7))
 def test_a_rule_that_changes_its_ways_is_found_out(what):
     p, opt = np.ones(2), Fickle(what=what)
     opt.step(p, np.ones(2))

@@ -634,26 +634,58 @@ def test_copies_go_their_own_way(rule):
     assert opt.t == 1
 
 
-def test_a_rule_that_changes_shape_or_dtype_is_told():
-    class Wider(npo.SGD):
-        def update(self, p, g, t):
-            return np.outer(p, p), {}
-
-    class Float64(npo.SGD):
-        def update(self, p, g, t):
-            return p.astype(np.float64), {}
-
-    class Drops(npo.Momentum):
+@pytest.mark.parametrize(
+    ("made", "dtype", "words"),
+    [
+        (lambda p, v: (np.outer(p, p), v), "f8", "returned 'p' as float64[3, 3]; it must stay float64[3]."),
+        (lambda p, v: (p.astype("f8"), v), "f4", "returned 'p' as float64[3]; it must stay float32[3]."),
+        (lambda p, v: ([1.0], v), "f8", "returned 'p' as list; it must stay float64[3]."),
+        (lambda p, v: (p, v[:2]), "f8", "returned state 'v' as float64[2]; it must stay float64[3]."),
+        (lambda p, v: (p, v.astype("f4")), "f8", "returned state 'v' as float32[3]; it must stay float64[3]."),
+        (lambda p, v: (p, 3), "f8", "must return p and a dict of the state. Got tuple instead."),
+        (lambda p, v: (p, {}), "f8", "must return the state it was given: missing ['v']."),
+        (lambda p, v: (p, {"v": v, "w": v}), "f8", "must return the state it was given: unexpected ['w']."),
+    ],
+)  # fmt: skip
+def test_a_rule_that_breaks_its_word_is_told(made, dtype, words):
+    class Breaks(npo.Momentum):
         def update(self, p, g, t, v):
-            return p, {}
+            p, v = made(p, v)
+            return p, {"v": v} if isinstance(v, np.ndarray) else v
 
-    for rule, dtype, words in (
-        (Wider, "f8", "must stay"),
-        (Float64, "f4", "must stay"),
-        (Drops, "f8", "missing"),
-    ):
-        with pytest.raises((TypeError, ValueError), match=words):
-            rule().step(np.ones(3, dtype), np.ones(3, dtype))
+    p, opt = np.ones(3, dtype), Breaks()
+    with pytest.raises((TypeError, ValueError)) as error:
+        opt.step(p, np.ones(3, dtype))
+    assert str(error.value) == f"Breaks.update {words}"
+    assert (opt.t, opt.state, p.tolist()) == (0, {}, [1, 1, 1])
+
+
+def test_a_result_that_float16_cannot_hold():
+    p, opt = np.full(2, 6e4, "f2"), npo.SGD(lr=1e4)
+    with pytest.raises(npo.NonFiniteError, match=r"^'p' after the step is inf at index \(1,\) as float16; nothing was changed"):  # fmt: skip
+        opt.step(p, np.array([0, -1], "f2"))
+    assert (p == np.float16(6e4)).all()
+
+
+@pytest.mark.parametrize(
+    ("eps", "size", "what"),
+    [(0, 0, "'p' after the step is nan"), (1e-8, 1e200, "state 'v' of 'p' after the step is inf")],
+)
+def test_an_error_of_a_result_says_what_may_help(eps, size, what):
+    with pytest.raises(npo.NonFiniteError) as error:
+        npo.Adam(eps=eps).step(P.copy(), np.full(3, size))
+    remedy = "the gradient or lr is too large, or eps too small; nothing was changed."
+    assert str(error.value) == f"{what} at index (0,): {remedy}"
+
+
+@every_rule
+def test_a_memory_says_whose_it_is(rule):
+    opt, p = rule(), np.ones((2, 3), ">f4")
+    opt.step(p, np.ones((2, 3)))
+    saved = opt.state_dict()
+    assert list(saved) == ["optimizer", "t", "layout", "state"]
+    assert (saved["optimizer"], saved["t"]) == (rule.__name__, 1)
+    assert saved["layout"] == {"p": ((2, 3), ">f4")}
 
 
 def test_a_class_without_update_cannot_be_made():

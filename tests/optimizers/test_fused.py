@@ -15,6 +15,7 @@ import npoptim as npo
 from npoptim.optimizers import driver, fused
 from npoptim.optimizers.base import Optimizer, norm, rms
 from npoptim.optimizers.threads import cores, share
+from npoptim.standin import DeviceArray
 
 RULES = list(npo.optimizers().values())
 every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda c: c.__name__)
@@ -309,6 +310,15 @@ def test_axes_in_another_order_are_left_to_the_plain_lines(rule, small_blocks):
         assert advance(rule(lr=0.1), p, g, 1, rule().form(p)[0](p)) is None
 
 
+def test_small_arrays_and_those_of_other_libraries_are_left_to_the_plain_lines():
+    p = np.ones(fused.LARGE // 8 - 1)
+    assert advance(npo.SGD(), p, p, 1, {}) is None
+    p = np.ones(fused.LARGE // 8)
+    assert advance(npo.SGD(), p, p, 1, {}) is not None
+    assert advance(npo.SGD(), p, DeviceArray(p), 1, {}) is None
+    assert advance(npo.Momentum(), p, p, 1, {"v": DeviceArray(p)}) is None
+
+
 def test_rows_longer_than_a_block_are_left_to_the_plain_lines(small_blocks):
     p = np.ones((7, 300))
     for rule, fits in (npo.Adafactor(lr=0.1), False), (npo.LAMB(), True):
@@ -488,7 +498,8 @@ def test_a_result_that_is_not_finite(above, monkeypatch):
     opt.step(p, g)
     before = p.copy()
     with pytest.raises(
-        npo.NonFiniteError, match=r"'p' after the step is -inf at index \(200, 3\)"
+        npo.NonFiniteError,
+        match=r"^'p' after the step is -inf at index \(200, 3\): the gradient or lr is too large",
     ) as e:
         opt.step(p, g)
     assert opt.t == 1

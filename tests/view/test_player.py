@@ -593,3 +593,14 @@ def test_in_a_frame_it_asks_for_its_height_and_takes_the_notebook_s_theme(browse
     browser.driver.switch_to.default_content()
     assert not browser.all("p")
     assert browser.errors == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("end", "shown"), [("#lion", "Lion"), ("#none", "SGD"), ("", "SGD")])
+def test_the_address_may_name_the_optimizer_in_the_box(browser, tmp_path, end, shown):
+    rules = [npo.SGD(lr=0.05), npo.Adam(lr=0.1), npo.Lion(lr=0.1)]
+    file = explore("booth", rules, steps=5).save(tmp_path / "page.html")
+    browser.open(file)
+    browser.driver.get("about:blank")
+    browser.driver.get(file.as_uri() + end)
+    assert browser.text("#chips [aria-pressed=true]") == shown

@@ -4,10 +4,11 @@ const data = JSON.parse(byId("data").textContent);
 const { surface, rules, starts } = data;
 const picture = new Picture(byId("picture"), surface, rules);
 const curve = new Curve(byId("curve"), surface, rules);
+const named = rules.findIndex(({ label }) => `#${label.toLowerCase()}` === location.hash.toLowerCase());
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const state = {
   t: 1, start: 0, timer: 0,
-  shown: new Set(rules.length > 2 ? [0] : rules.keys()),
+  shown: new Set(rules.length > 2 ? [Math.max(named, 0)] : rules.keys()),
   arrows: new Set(KINDS), numbers: data.shape.length < 2, code: false,
 };
 
