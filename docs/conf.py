@@ -28,6 +28,7 @@ exclude_patterns = ["_build", "_generated/extra", "rules", "LICENSE"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "undoc-members": False}
+toc_object_entries = False  # each has a heading of its own
 html_theme = "pydata_sphinx_theme"
 html_title = "npoptim"
 html_extra_path = ["_generated/extra"]  # players, and the gallery's pictures

@@ -75,7 +75,11 @@ STATE["adamw"] = STATE["adam"]
 _PYTORCH = ("torch", "timm", "lion_pytorch", "came_pytorch")
 _COLUMNS = (_PYTORCH, ("optax",), ("keras",))
 
-HEAD = """# Notation
+HEAD = """---
+html_theme.sidebar_secondary.remove: true
+---
+
+# Notation
 
 All boxes are written in the same letters, whatever their papers use, so that they can be compared line by line. A letter of
 the box has one name in code: `update` uses that of the letter, the field of the class its word.

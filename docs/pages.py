@@ -211,7 +211,7 @@ def overview() -> str:
         lines = max(npo.pseudocode(rule))
         rows.append(
             f"| [{rule.__name__}]({_page(rule)}) | {sentence(rule)} | {lines} | "
-            f"{nbytes / p.nbytes:.2g} |"
+            f"{nbytes / p.nbytes:.4g} |"
         )
     pages = "\n".join(npo.optimizers())
     return (

@@ -88,8 +88,8 @@ def _index() -> str:
     rows = [f"| [`{name}`]({page_of(name)}) | {_summary(name)} |" for name in npo.__all__]
     listed = "\n".join(f"api/{page}" for page in (*PAGES, *MODULES))
     return (
-        "# Public names\n\nEverything that `import npoptim as npo` offers. Only these names, and "
-        "those on the pages of its modules, stay what they are from version to version.\n\n"
+        "# Public names\n\nEverything that `import npoptim as npo` offers, and the modules among "
+        "it with their own names. What is not here is machinery and may change.\n\n"
         "| name | what it is |\n|---|---|\n"
         + "\n".join(rows)
         + f"\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"

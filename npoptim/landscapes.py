@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from npoptim import surfaces
 from npoptim.optimizers.base import Optimizer
 from npoptim.optimizers.checks import nearest
-from npoptim.race import GRID, _bottom, _outside, _scored, racers
+from npoptim.race import GRID, lowest, outside, racers, scored
 from npoptim.surfaces.base import Surface
 from npoptim.surfaces.local import local_minima
 from npoptim.trajectory import Trajectory, run
@@ -248,7 +248,7 @@ def sensitivity(
     start = float(surface.f(surface.start))
     shown = [rule.fresh() for rule in rows] if over == "optimizer" else opt.fresh()
     return Sensitivity(
-        surface, shown, steps, lrs, over, tuple(values), np.array(f), start, _bottom(surface)
+        surface, shown, steps, lrs, over, tuple(values), np.array(f), start, lowest(surface)
     )
 
 
@@ -333,7 +333,7 @@ def _is_memory(rule: Any, name: str) -> bool:
 
 def _ended(path: Trajectory, times: Sequence[int]) -> list[Array]:
     """f after so many steps, (B,) each."""
-    f, out = _scored(path), _outside(path)
+    f, out = scored(path), outside(path)
     if len(path.surface.minima):
         f = np.where(out, np.nan, f)
     return [f[t] for t in times]
@@ -358,7 +358,7 @@ def _reached(path: Trajectory, minima: Array, own: int, reach: float) -> Array:
 
 def _left(path: Trajectory) -> Array:
     """The number of the side by which every run leaves the picture, (B,)."""
-    out = _outside(path)
+    out = outside(path)
     first = np.argmax(out, axis=0)
     u = path.surface.project(path.x[first, np.arange(len(first))])
     low, high = np.array(path.surface.bounds).T

@@ -185,14 +185,14 @@ def race(
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
         raise ValueError(f"steps must be an int in the range [1, inf). Got {steps!r} instead.")
     field = racers(optimizers)
-    start, bottom = float(surface.f(surface.start)), _bottom(surface)
+    start, bottom = float(surface.f(surface.start)), lowest(surface)
     slack = tolerance * max(start - bottom, 0)
     entries = []
     for name, rule in progress(field) if progress else field:
         known = "lr" in rule.hyper()
         candidates = [rule.replace(lr=lr) for lr in grid] if known else [rule.fresh()]
         runs = run(surface, candidates, steps=steps)
-        f = _scored(runs)
+        f = scored(runs)
         last = np.where(np.isfinite(f[-1]), f[-1], np.inf)
         settled = _settled(f, max(float(last.min()), bottom) + slack)
         best = int(np.lexsort((last, settled))[0])
@@ -238,17 +238,17 @@ def racers(optimizers: Sequence[str | Optimizer] | None = None) -> list[tuple[st
     return found
 
 
-def _bottom(surface: Surface) -> float:
+def lowest(surface: Surface) -> float:
     """f at the minimum, or what stands for it where there is none."""
     if len(surface.minima):
         return float(surface.f(surface.minima[0]))
     axes = [np.linspace(low, high, 201) for low, high in surface.bounds]
-    lowest = surface.f(surface.lift(np.stack(np.meshgrid(*axes), axis=-1))).min()
+    least = surface.f(surface.lift(np.stack(np.meshgrid(*axes), axis=-1))).min()
     start = surface.f(surface.start)
-    return float(start + _WITHOUT_MINIMUM * (lowest - start))
+    return float(start + _WITHOUT_MINIMUM * (least - start))
 
 
-def _outside(path: Trajectory) -> Array:
+def outside(path: Trajectory) -> Array:
     """For every point whether the run has left the picture by then, (T + 1, …)."""
     low, high = np.array(path.surface.bounds).T
     u = path.surface.project(path.x)
@@ -256,16 +256,16 @@ def _outside(path: Trajectory) -> Array:
     return np.logical_or.accumulate(gone, axis=0)
 
 
-def _scored(runs: Trajectory) -> Array:
+def scored(runs: Trajectory) -> Array:
     """f over t, (T + 1, B), that stays where it was last inside the picture."""
-    last = np.maximum((~_outside(runs)).sum(axis=0) - 1, 0)
+    last = np.maximum((~outside(runs)).sum(axis=0) - 1, 0)
     t = np.minimum(np.arange(len(runs.f))[:, None], last)
     return np.take_along_axis(runs.f, t, axis=0)
 
 
 def _inside(path: Trajectory) -> Trajectory:
     """The part of one run in the picture."""
-    n = max(int((~_outside(path)).sum()), 1)
+    n = max(int((~outside(path)).sum()), 1)
     states = {slot: x[: n - 1] for slot, x in path.states.items()}
     x, f, g = path.x[:n], path.f[:n], path.g[: n - 1]
     return Trajectory(path.surface, path.optimizer, x, f, g, states)

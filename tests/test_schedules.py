@@ -1,6 +1,7 @@
 """Schedules: their values at the corners, their errors, their copies."""
 
 import copy
+import inspect
 import math
 import pickle
 
@@ -62,12 +63,49 @@ CORNERS = [
     (s.constant(0.3), {1: 0.3, 10**6: 0.3}),
     (s.linear(1.0, total=5, warmup=5), {4: 0.8, 5: 0.0}),
     (s.join((s.constant(1.0), s.constant(2.0), s.linear(4.0, total=4)), until=(2, 5)), {2: 1.0, 3: 2.0, 5: 2.0, 6: 3.0, 9: 0.0}),
+    (s.join((s.linear(4.0, total=4), s.constant(2.0)), until=(1,)), {1: 3.0, 2: 2.0}),
+    (s.polynomial(1.0, total=10, warmup=2, power=3, end=0.2), {1: 0.5, 2: 1.0, 6: 0.3, 10: 0.2, 11: 0.2}),
+    (s.step(1.0, every=1, factor=0.5), {1: 1.0, 2: 0.5, 3: 0.25}),
+    (s.inverse_sqrt(3.0), {1: 3.0, 9: 1.0}),
+    (s.wsd(1.0, total=20, decay=5, end=0.5), {15: 1.0, 16: 0.9, 20: 0.5}),
+    (s.wsd(1.0, total=9, decay=4, warmup=5), {4: 0.8, 5: 1.0, 7: 0.5, 9: 0.0}),
+    (s.one_cycle(1.0, total=30, warmup=10, start_factor=2, end_factor=4), {5: 0.75, 10: 1.0, 20: 0.625, 30: 0.25, 31: 0.25}),
+    (s.one_cycle(1.0, total=9, warmup=4, start_factor=1, end_factor=1), {1: 1.0, 4: 1.0, 9: 1.0}),
+    (s.one_cycle(1.0, total=3, warmup=3), {3: 1e-4}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("schedule", "values"), CORNERS, ids=lambda x: type(x).__name__)
 def test_corners(schedule, values):
     assert {t: schedule(t) for t in values} == pytest.approx(values, rel=1e-12)
+
+
+DEFAULTS = {
+    "constant": "peak, warmup=0",
+    "linear": "peak, total, warmup=0, end=0.0",
+    "polynomial": "peak, total, warmup=0, power=2.0, end=0.0",
+    "cosine": "peak, total, warmup=0, end=0.0",
+    "step": "peak, every, factor=0.1, warmup=0",
+    "inverse_sqrt": "peak, warmup=0",
+    "wsd": "peak, total, decay, warmup=0, end=0.0",
+    "one_cycle": "peak, total, warmup=1, start_factor=25.0, end_factor=10000.0",
+    "join": "schedules, until=()",
+    "relative_step": "",
+}
+
+
+@pytest.mark.parametrize("name", s.__all__)
+def test_signatures_and_defaults(name):
+    parameters = inspect.signature(getattr(s, name)).parameters.values()
+    plain = [p.replace(annotation=p.empty) for p in parameters]
+    assert ", ".join(map(str, plain)) == DEFAULTS[name]
+
+
+def test_the_parts_of_a_join_may_come_in_lists():
+    schedule = s.join([s.constant(1.0), s.constant(2.0)], until=[3])
+    assert schedule == s.join((s.constant(1.0), s.constant(2.0)), until=(3,))
+    assert hash(schedule) == hash(copy.deepcopy(schedule))
+    assert s.join([s.constant(1.0)])(5) == 1.0
 
 
 BAD = [
@@ -87,7 +125,12 @@ BAD = [
     (lambda: s.join((s.constant(1.0),), until=(3,)), ValueError, "until must hold 0"),
     (lambda: s.join((s.constant(1.0),) * 3, until=(3, 3)), ValueError, "rising"),
     (lambda: s.join((s.constant(1.0), 3.0), until=(3,)), TypeError, "schedules\\[1\\]"),
-    (lambda: s.join((s.constant(1.0),) * 2, until=(0,)), ValueError, "until\\[0\\]"),
+    (lambda: s.join((s.constant(1.0),) * 2, until=(0,)), ValueError, "until\\[0\\] must be an int in the range \\[1, inf\\)"),
+    (lambda: s.one_cycle(1.0, total=10, end_factor=0.99), ValueError, "^end_factor must be at least 1. Got 0.99 instead.$"),
+    (lambda: s.constant(math.inf), ValueError, "^peak must be a float in the range \\[0, inf\\). Got inf instead.$"),
+    (lambda: s.constant(True), TypeError, "^peak must be a float in the range \\[0, inf\\). Got True instead.$"),
+    (lambda: s.wsd(1.0, total=0, decay=1), ValueError, "^total must be an int in the range \\[1, inf\\). Got 0 instead.$"),
+    (lambda: s.constant(1.0, warmup=-1), ValueError, "^warmup must be an int in the range \\[0, inf\\). Got -1 instead.$"),
 ]
 
 

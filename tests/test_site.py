@@ -38,6 +38,16 @@ KINDS = [
     "players/adam_rosenbrock.html",
 ]
 
+#: What sticks out of the article to the right, unless a box of its own scrolls or cuts it.
+STICKING_OUT = """
+[...document.querySelectorAll(".bd-article *")].filter((node) => {
+  if (node.getBoundingClientRect().right <= innerWidth + 1) return false;
+  for (let box = node; !box.matches(".bd-article"); box = box.parentElement)
+    if (getComputedStyle(box).overflowX !== "visible") return false;
+  return true;
+}).map((node) => node.outerHTML.slice(0, 200))
+"""
+
 pytestmark = pytest.mark.slow
 
 
@@ -167,6 +177,7 @@ def test_a_page_opens_without_errors_and_fits(site, browser, kind, width, dark):
     assert [error for error in browser.errors if "[PST]:" not in error] == []  # the theme's remarks
     assert browser.js("document.documentElement.scrollWidth") <= width
     assert browser.js("document.body.scrollWidth") <= width
+    assert browser.js(STICKING_OUT.strip()) == []
     if "players" not in kind:
         assert browser.js("document.documentElement.dataset.theme") == ("dark" if dark else "light")
 

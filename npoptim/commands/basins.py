@@ -39,14 +39,14 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run from every start, print the shares, draw the map."""
     from npoptim.cli import chosen_optimizers
-    from npoptim.commands.explore import _optimizers
+    from npoptim.commands.explore import tuned
     from npoptim.landscapes import basins
 
     names = chosen_optimizers(args.rule)
     surfaces, bar = begin(args)
     found = []
     for surface in surfaces:
-        for name, opt in zip(names, _optimizers(args, surface, names), strict=True):
+        for name, opt in zip(names, tuned(args, surface, names), strict=True):
             result = basins(
                 surface, opt, steps=args.steps, columns=args.columns,
                 progress=lambda parts: bar(parts, unit=" batches"),

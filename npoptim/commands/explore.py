@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     if page.suffix != ".html":
         page /= f"explore_{'_'.join(names)}_{surface.name}.html"
     writable(page.parent)
-    optimizers = _optimizers(args, surface, names)
+    optimizers = tuned(args, surface, names)
     start = None if args.start is None else surface.lift(args.start)
     found = explore(surface, optimizers, start=start, steps=args.steps)
     found.save(page)
@@ -77,7 +77,7 @@ def _point(text: str) -> list[float]:
     return [x, y]
 
 
-def _optimizers(args: argparse.Namespace, surface: Any, names: list[str]) -> list[Any]:
+def tuned(args: argparse.Namespace, surface: Any, names: list[str]) -> list[Any]:
     """The rules at the lr asked for, by default the best of a race on the surface."""
     import npoptim as npo
     from npoptim.race import race

@@ -72,13 +72,9 @@ class Trial:
     @property
     def names(self) -> dict[str, tuple[str, int | None]]:
         """What can be varied: name -> field of the optimizer, and which of several numbers."""
-        found: dict[str, tuple[str, int | None]] = {}
-        for field, value in self._start().items():
-            stem = "beta" if field == "betas" else field
-            if isinstance(value, tuple):
-                found |= {f"{stem}{i + 1}": (field, i) for i in range(len(value))}
-            else:
-                found[field] = (field, None)
+        from npoptim.landscapes import numbers
+
+        found = numbers(self._start())
         return found | (dict.fromkeys(("batch_size", "seed"), ("", None)) if self.data else {})
 
     def __call__(self, **point: Any) -> dict[str, float]:
@@ -86,7 +82,7 @@ class Trial:
 
         import npoptim as npo
 
-        hyper, names = self._start(), self.names
+        hyper, names = self._start().hyper(), self.names
         settings = {"batch_size": self.batch_size, "seed": self.seed}
         for name, value in point.items():
             field, i = names[name]
@@ -119,14 +115,12 @@ class Trial:
             words["seed"] = f"seed {self.seed}"
         return " · ".join(text for name, text in words.items() if name not in varied)
 
-    def _start(self) -> dict[str, Any]:
+    def _start(self) -> Any:
         from npoptim.optimizers import get_optimizer
         from npoptim.race import racers
 
-        if self.data:
-            return get_optimizer(self.optimizer).hyper()
         # as in a race: weight decay would move the minimum of a surface
-        return racers([self.optimizer])[0][1].hyper()
+        return get_optimizer(self.optimizer) if self.data else racers([self.optimizer])[0][1]
 
 
 @cache

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from npoptim import check_gradients, data, models
+from npoptim.gradients import _slope
 
 
 class Wrong:
@@ -152,3 +153,85 @@ def test_a_loss_of_zero_is_no_trouble():
 def test_gradients_of_another_form_are_refused(spoil, sentence):
     with pytest.raises((TypeError, ValueError), match=re.escape(sentence)):
         check_gradients(Wrong(MODEL, spoil), PARAMS, X, Y)
+
+
+class Line:
+    """A loss c · p + offset that claims the gradient g, and keeps the points it is asked at."""
+
+    def __init__(self, c, g, offset=0.0):
+        self.c, self.g, self.offset, self.points = np.array(c), np.array(g), offset, []
+
+    def loss(self, params, x, y):
+        self.points.append(params["p"])
+        return self.offset + float(np.sum(self.c * params["p"]))
+
+    def loss_and_grads(self, params, x, y):
+        return self.loss(params, x, y), {"p": self.g}
+
+
+@pytest.mark.parametrize(
+    ("c", "g", "offset", "error"),
+    [
+        ([3.0], [1.0], 0, 2 / 3),  # against the slope,
+        ([1.0, 0.0], [4.0, 0.0], 0, 3 / 4),  # what is claimed,
+        ([1.0, 0.0], [1.0, 1e-3], 0, 1e-3 / math.sqrt((1 + 1e-6) / 2)),  # a mean element,
+        ([1e-3], [2e-3], 1000.0, 1e-3 / 0.1),  # or what the loss can resolve
+        ([-1e-3], [-2e-3], -1000.0, 1e-3 / 0.1),
+        ([0.0, 0.0], [0.0, 0.0], 0, 0.0),
+        ([0.0, 0.0], [0.0, 1e-300], 0, 1.0),
+    ],
+)
+def test_what_an_error_is_measured_against(c, g, offset, error):
+    params = {"p": np.zeros(len(c))}
+    found = check_gradients(Line(c, g, offset), params, None, None, directions=0)
+    assert found["p"] == pytest.approx(error, rel=1e-4)
+
+
+def test_a_direction_is_measured_against_the_whole_gradient():
+    u = np.random.default_rng(0).standard_normal(100)
+    line = Line(np.zeros(100), np.ones(100))
+    errors = check_gradients(line, {"p": np.zeros(100)}, None, None, coordinates=0, directions=1)
+    assert errors["p"] == pytest.approx(abs(u.sum()) / np.linalg.norm(u), rel=1e-6)
+    assert errors["p"] < 0.9
+
+
+@pytest.mark.parametrize(("size", "step"), [(0.0, 1e-2), (1.0, 1e-2), (-300.0, 3.0), (1e-3, 1e-5)])
+def test_four_directions_and_sixteen_axes_at_steps_of_the_parameters_size(size, step):
+    line, start = Line(np.ones(20), np.ones(20)), np.full(20, size)
+    check_gradients(line, {"p": start}, None, None)
+    moves = np.array([p - start for p in line.points])
+    along = moves[np.count_nonzero(moves, axis=1) == 1]
+    assert len(np.unique(np.argmax(abs(along), axis=1))) == 16
+    assert abs(along).max() == pytest.approx(step)
+    wide = moves[np.count_nonzero(moves, axis=1) > 1]
+    ratios = {round(float(x[0] / x[1]), 6) for x in wide if abs(x).max() > step / 2}
+    assert len(ratios) == 4
+    assert 1.0 not in ratios
+
+
+def test_steps_shrink_by_four_and_end_when_estimates_agree():
+    def called(f, step):
+        steps = []
+        slope = _slope(lambda h: steps.append(h) or f(h), step)
+        return slope, steps
+
+    rng = np.random.default_rng(0)
+    _, steps = called(lambda h: rng.normal(), 1.0)
+    assert steps == [sign / 4**k for k in range(11) for sign in (1, -1)]
+    slope, steps = called(lambda h: 7.0 * 0, 0.5)
+    assert slope == 0
+    assert steps == [0.5, -0.5, 0.125, -0.125]
+
+
+@pytest.mark.parametrize(
+    ("f", "slope", "error"),
+    [
+        (lambda h: 1e12 + h, 1, 0.02),  # small steps vanish beside so large a loss
+        (lambda h: -1e12 - 3 * h, -3, 0.02),
+        (math.exp, 1, 1e-12),
+        (lambda h: math.sin(20 * h), 20, 1e-10),
+        (lambda h: abs(h + 1e-5) + h, 2, 1e-9),
+    ],
+)
+def test_a_slope_is_found_as_well_as_it_can_be(f, slope, error):
+    assert _slope(f, 1e-2) == pytest.approx(slope, rel=error)

@@ -261,6 +261,7 @@ REFUSED = {
         "y must lie in the range [-1, 6]. Got -2",
     ),
     "targets short": (LM, LM_PARAMS, TOKENS, TOKENS[:, :2], "y must have the shape of x, (1, 3)."),
+    "no texts": (LM, LM_PARAMS, TOKENS[:0], TOKENS[:0], "y must hold at least one token. Got none"),
     "no target": (LM, LM_PARAMS, TOKENS, TOKENS - 1, "y must hold at least one token."),
 }
 
