@@ -116,7 +116,9 @@ another question: [where libraries differ](libraries.md).
 
 def page() -> str:
     """The page, with a table for every rule."""
-    return HEAD + "\n" + "\n\n".join(_chapter(name, rule) for name, rule in npo.optimizers().items())
+    return (
+        HEAD + "\n" + "\n\n".join(_chapter(name, rule) for name, rule in npo.optimizers().items())
+    )
 
 
 def _chapter(name: str, rule: type) -> str:

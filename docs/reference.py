@@ -125,9 +125,7 @@ def _module(module: str) -> str:
 
 def _elsewhere(module: str, name: str, thing: Any) -> bool:
     """Whether the same thing has its place on another page already."""
-    return any(
-        name in names and getattr(npo, name) is thing for _, names in PAGES.values()
-    ) or any(
+    return any(name in names and getattr(npo, name) is thing for _, names in PAGES.values()) or any(
         members(other).get(name) is thing for other in MODULES[: MODULES.index(module)]
     )
 

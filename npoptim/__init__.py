@@ -91,8 +91,10 @@ _MODULES = (
     "libraries",
     "models",
     "optimizers",
+    "parallel",
     "schedules",
     "surfaces",
+    "sweeps",
     "trace",
 )
 

@@ -48,7 +48,9 @@ def blocks(path, language):
 def commands():
     """Every `npoptim …` of the guides, once."""
     pages = [path for path in sorted(DOCS.glob("*.md")) if path.name != "cluster.md"]
-    lines = [line for path in pages for block in blocks(path, "bash") for line in block.splitlines()]
+    lines = [
+        line for path in pages for block in blocks(path, "bash") for line in block.splitlines()
+    ]
     found = dict.fromkeys(line.partition("#")[0].strip() for line in lines)
     return [x for x in found if x.startswith("npoptim ") and x.split()[1] not in APART]
 

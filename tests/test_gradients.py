@@ -291,7 +291,10 @@ GOOD = {"decay": 0.9, "t": 1, "params": {"W": np.zeros(2)}}
         ({**GOOD, "params": {}}, "t must be the number of updates behind the averages. Got 1."),
         ({**GOOD, "params": [1]}, "params must be a dict name -> array, or one array. Got list"),
         ({**GOOD, "params": {"V": np.zeros(2)}}, f"{FIRST}: missing ['W'], unexpected ['V']."),
-        ({**GOOD, "params": {"W": np.zeros(3)}}, "parameter 'W' must have the shape of the first update, (2,). Got (3,)"),
+        (
+            {**GOOD, "params": {"W": np.zeros(3)}},
+            "parameter 'W' must have the shape of the first update, (2,). Got (3,)",
+        ),
         ({**GOOD, "params": {"W": [0.0, 0.0]}}, "average 'W' must be a numpy.ndarray. Got list"),
     ],
 )
@@ -308,7 +311,10 @@ def test_another_state_is_refused_whole(saved, sentence):
     ("params", "sentence"),
     [
         ({"V": np.ones(2)}, f"{FIRST}: missing ['W'], unexpected ['V']."),
-        ({"W": np.ones(3)}, "parameter 'W' must have the shape of the first update, (2,). Got (3,)"),
+        (
+            {"W": np.ones(3)},
+            "parameter 'W' must have the shape of the first update, (2,). Got (3,)",
+        ),
         ({"W": np.array([1.0, math.nan])}, "parameter 'W' is nan at index (1,)"),
         ({"W": [1.0, 2.0]}, "parameter 'W' must be a numpy.ndarray. Got list"),
     ],

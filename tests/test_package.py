@@ -38,6 +38,15 @@ def test_every_public_name_is_there(name):
     assert name in dir(npo)
 
 
+def test_every_public_name_is_there_first_thing():
+    """Whatever else has been imported may have brought the others."""
+    code = "import npoptim as npo, sys\nfor n in npo.__all__:\n    getattr(npo, n)\n    "
+    code += "for m in [m for m in sys.modules if m.startswith('npoptim.')]: del sys.modules[m]\n    "
+    code += "for k in set(vars(npo)) & set(npo.__all__): delattr(npo, k)"
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_public_names_are_sorted_and_complete():
     assert (
         sorted(npo.__all__, key=lambda n: (not n.isupper(), not n[0].isupper(), n)) == npo.__all__

@@ -125,12 +125,36 @@ BAD = [
     (lambda: s.join((s.constant(1.0),), until=(3,)), ValueError, "until must hold 0"),
     (lambda: s.join((s.constant(1.0),) * 3, until=(3, 3)), ValueError, "rising"),
     (lambda: s.join((s.constant(1.0), 3.0), until=(3,)), TypeError, "schedules\\[1\\]"),
-    (lambda: s.join((s.constant(1.0),) * 2, until=(0,)), ValueError, "until\\[0\\] must be an int in the range \\[1, inf\\)"),
-    (lambda: s.one_cycle(1.0, total=10, end_factor=0.99), ValueError, "^end_factor must be at least 1. Got 0.99 instead.$"),
-    (lambda: s.constant(math.inf), ValueError, "^peak must be a float in the range \\[0, inf\\). Got inf instead.$"),
-    (lambda: s.constant(True), TypeError, "^peak must be a float in the range \\[0, inf\\). Got True instead.$"),
-    (lambda: s.wsd(1.0, total=0, decay=1), ValueError, "^total must be an int in the range \\[1, inf\\). Got 0 instead.$"),
-    (lambda: s.constant(1.0, warmup=-1), ValueError, "^warmup must be an int in the range \\[0, inf\\). Got -1 instead.$"),
+    (
+        lambda: s.join((s.constant(1.0),) * 2, until=(0,)),
+        ValueError,
+        "until\\[0\\] must be an int in the range \\[1, inf\\)",
+    ),
+    (
+        lambda: s.one_cycle(1.0, total=10, end_factor=0.99),
+        ValueError,
+        "^end_factor must be at least 1. Got 0.99 instead.$",
+    ),
+    (
+        lambda: s.constant(math.inf),
+        ValueError,
+        "^peak must be a float in the range \\[0, inf\\). Got inf instead.$",
+    ),
+    (
+        lambda: s.constant(True),
+        TypeError,
+        "^peak must be a float in the range \\[0, inf\\). Got True instead.$",
+    ),
+    (
+        lambda: s.wsd(1.0, total=0, decay=1),
+        ValueError,
+        "^total must be an int in the range \\[1, inf\\). Got 0 instead.$",
+    ),
+    (
+        lambda: s.constant(1.0, warmup=-1),
+        ValueError,
+        "^warmup must be an int in the range \\[0, inf\\). Got -1 instead.$",
+    ),
 ]
 
 

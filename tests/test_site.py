@@ -80,7 +80,9 @@ class Page(HTMLParser):
         if tag in ("img", "source", "video", "audio", "script", "iframe", "embed"):
             if found.get("src"):
                 (self.shown if tag == "img" else self.asked).append(found["src"])
-            self.asked += [x.split()[0] for x in (found.get("srcset") or "").split(",") if x.strip()]
+            self.asked += [
+                x.split()[0] for x in (found.get("srcset") or "").split(",") if x.strip()
+            ]
         if tag == "img":
             self.images.append((found.get("src"), found.get("alt")))
         if tag == "link" and REQUESTED & set((found.get("rel") or "").split()):
@@ -153,7 +155,9 @@ def test_no_page_asks_the_network_for_anything(site, pages):
     ]
     assert not asked
     for file in site.rglob("*.css"):
-        found = re.findall(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//[^)'\"]+", file.read_text("utf-8"))
+        found = re.findall(
+            r"(?:url\(|@import)\s*['\"]?(?:https?:)?//[^)'\"]+", file.read_text("utf-8")
+        )
         assert not found, file.name
 
 

@@ -226,8 +226,8 @@ def test_steps_shrink_by_four_and_end_when_estimates_agree():
 @pytest.mark.parametrize(
     ("f", "slope", "error"),
     [
-        (lambda h: 1e12 + h, 1, 0.02),  # small steps vanish beside so large a loss
-        (lambda h: -1e12 - 3 * h, -3, 0.02),
+        (lambda h: 1e12 + h, 1, 0.05),  # small steps vanish beside so large a loss
+        (lambda h: -1e12 - 3 * h, -3, 0.05),
         (math.exp, 1, 1e-12),
         (lambda h: math.sin(20 * h), 20, 1e-10),
         (lambda h: abs(h + 1e-5) + h, 2, 1e-9),

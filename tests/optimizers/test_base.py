@@ -65,7 +65,11 @@ KNOWN = "Known: adafactor, adam, adamw, came, lamb, lars, lion, momentum, nester
         ("Nestorov", ValueError, f"unknown optimizer 'Nestorov'. Did you mean 'nesterov'? {KNOWN}"),
         ("q", ValueError, f"unknown optimizer 'q'. {KNOWN}"),
         ("driver", ValueError, f"unknown optimizer 'driver'. {KNOWN}"),
-        (npo.SGD, TypeError, f"the name of an optimizer must be a string. Got {npo.SGD!r} instead."),  # fmt: skip
+        (
+            npo.SGD,
+            TypeError,
+            f"the name of an optimizer must be a string. Got {npo.SGD!r} instead.",
+        ),  # fmt: skip
         (None, TypeError, "the name of an optimizer must be a string. Got None instead."),
     ],
 )
