@@ -81,8 +81,9 @@ html_theme.sidebar_secondary.remove: true
 
 # Notation
 
-All boxes are written in the same letters, whatever their papers use, so that they can be compared line by line. A letter of
-the box has one name in code: `update` uses that of the letter, the field of the class its word.
+All boxes are written in the same letters, whatever their papers use, so that they can be compared
+line by line. A letter of the box has one name in code: `update` uses that of the letter, the
+field of the class its word.
 
 | the box | in `update` | everywhere else | what it is |
 |---|---|---|---|
@@ -100,17 +101,18 @@ the box has one name in code: `update` uses that of the letter, the field of the
 | ‖x‖, RMS(x) | `norm(x)`, `rms(x)` | | length and root mean square of the whole array |
 | a / b of two norms | `ratio(a, b)` | | 1 where either is 0 |
 | g / √(R C / Σᵢ R) | `over_root(g, R, C)` | | in an order that does not underflow |
-| Σⱼ, Σᵢ | `np.sum(x, axis=-1)`, `axis=-2` | | over the columns of a row, over the rows of a column |
+| Σⱼ, Σᵢ | `np.sum(x, axis=-1)`, `axis=-2` | | over a row's columns, over a column's rows |
 
-Juxtaposition is a product. R and r carry the index i of rows, C and c the index j of columns, everything else both; a
-product joins indices, so that R C is a matrix, and Σ removes one. Lines are numbered; line 1 gives the hyper-parameters, line 2 the empty
-memory. `t ← t + 1` and `g ← ∇f(θ)` are the driver's lines. In Python: `npo.pseudocode(npo.Adam)`.
+Juxtaposition is a product. R and r carry the index i of rows, C and c the index j of columns,
+everything else both; a product joins indices, so that R C is a matrix, and Σ removes one. Lines
+are numbered; line 1 gives the hyper-parameters, line 2 the empty memory. `t ← t + 1` and `g ←
+∇f(θ)` are the driver's lines. In Python: `npo.pseudocode(npo.Adam)`.
 
 ## Rule by rule
 
-What PyTorch, Optax and Keras call each letter. Where PyTorch has no such optimizer, the column is that of the package it
-names. `–` is: no such argument, or nothing of the kind remembered. Whether the same name means the same number is
-another question: [where libraries differ](libraries.md).
+What PyTorch, Optax and Keras call each letter. Where PyTorch has no such optimizer, the column is
+that of the package it names. `–` is: no such argument, or nothing of the kind remembered. Whether
+the same name means the same number is another question: [where libraries differ](libraries.md).
 """
 
 

@@ -81,7 +81,6 @@ def live(rule: type) -> str:
 
 def players(rule: type) -> str:
     """The rule on two surfaces, each on a page of its own that a frame shows."""
-    name = name_of(rule)
     second = "factorisation" if rule.scope == "matrix" else "ravine"  # type: ignore[attr-defined]
     tabs = []
     for surface in ("rosenbrock", second):
@@ -174,7 +173,8 @@ def _rates(rule: type) -> str:
         return ""
     listed = ", ".join(f"{rate:g} for `{model}` on {_data(model)}" for model, rate in known.items())
     return (
-        f"Peak learning rates found for the ready-made models on grids of factors 2 to 3: {listed}. "
+        "Peak learning rates found for the ready-made models on grids of factors 2 to 3: "
+        f"{listed}. "
         f"They are what `npoptim train MODEL --optimizer {name}` takes."
     )
 
@@ -206,7 +206,7 @@ def overview() -> str:
     """All optimizers at a glance, and the list of their pages."""
     p = np.zeros(SHAPE, np.float32)
     rows = []
-    for name, rule in npo.optimizers().items():
+    for rule in npo.optimizers().values():
         nbytes = sum(x.nbytes for x in fresh_state(rule().at(1), p).values())
         lines = max(npo.pseudocode(rule))
         rows.append(

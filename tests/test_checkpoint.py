@@ -329,12 +329,12 @@ def test_what_cannot_be_held_is_named_before_a_file_is_touched(name, where, tmp_
 BAD = {
     "no optimizer": ({"a": np.ones(1)}, {"lr": 0.1}, TypeError, "opt must be an optimizer"),
     "a class": ({"a": np.ones(1)}, npo.SGD, TypeError, "opt must be an optimizer"),
-    "a list": ([np.ones(1)], npo.SGD(), TypeError, "params"),
-    "a number": ({"a": 1.0}, npo.SGD(), TypeError, "'a'"),
+    "a list": ([np.ones(1)], npo.SGD(), TypeError, "^params must be a dict name -> array, or one array. Got list"),
+    "a number": ({"a": 1.0}, npo.SGD(), TypeError, "^parameter 'a' must be a numpy.ndarray. Got float"),
     "integers": ({"a": np.arange(3)}, npo.SGD(), TypeError, "'a' must be of a floating dtype"),
     "no name": ({"": np.ones(1)}, npo.SGD(), TypeError, "non-empty strings"),
     "name 1": ({1: np.ones(1)}, npo.SGD(), TypeError, "non-empty strings"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -650,6 +650,11 @@ def deepest(members):
     return members | {"meta.npy": archive._header("|u1", (len(text),)) + text}
 
 
+def infinite(members):
+    text = members["meta.npy"][128:].replace(b"0.1", b"1e999")
+    return members | {"meta.npy": archive._header("|u1", (len(text),)) + text}
+
+
 def member(**changes):
     """Members by other names, left out (None) or added."""
 
@@ -732,6 +737,7 @@ DAMAGE = {
     "turned axes": (at("arrays", 0, 2, value=[1, 0]), "parameters are not those"),
     "NaN": (at(*HYPER, "lr", value=math.nan), "hold NaN in the place of a number"),
     "infinity": (at(*HYPER, "lr", value=-math.inf), "hold -Infinity in the place"),
+    "beyond all floats": (lambda path: forge(path, rename=infinite), "hold 1e999 in the place of a number"),
     "lr NaN": (at(*HYPER, "lr", value={"float": "nan"}), "lr must be a float in the range"),
     "lr text": (at(*HYPER, "lr", value="0.1"), "lr must be a float in the range"),
     "a beta of 1": (at(*HYPER, "betas", value={"tuple": [0.9, 1.0]}), "betas"),
@@ -805,6 +811,47 @@ def test_damage_is_an_error_and_changes_nothing(case, give, tmp_path):
     assert (given.t, given.state) == (0, {})
 
 
+SENTENCES = {
+    "an array never": "it holds arrays that nothing refers to.",
+    "turned axes": "its parameters are not those of its optimizer.",
+    "extra without names": "its extra values have no names.",
+    "another npz": "it is no checkpoint of npoptim: it does not begin with meta.npy.",
+    "without members": "it is no checkpoint of npoptim: it does not begin with meta.npy.",
+    "a member more": "its arrays are not those of its list.",
+    "overlapping members": "its arrays are larger than the file.",
+    "compressed": "meta.npy is compressed or larger than the file.",
+    "meta is no array": "meta.npy is not an array of bytes.",
+    "another format": "it is no checkpoint of npoptim.",
+    "meta is no dict": "it is no checkpoint of npoptim.",
+    "a newer version": f"it was made by a newer npoptim ({npo.__version__}): its format is 2, npoptim {npo.__version__} reads 1.",
+    "version 0": "its format is 0, npoptim reads 1.",
+    "infinity": "its metadata hold -Infinity in the place of a number.",
+    "another dtype": "an array is not <i8[1, 2] as its list says.",
+    "a negative shape": "it holds an array of shape [-1, -2].",
+    "no plain dtype": "it holds an array of dtype f8,f8.",
+    "a pattern twice": "a pattern of its groups stands twice.",
+    "no rule": "npoptim has no optimizer 'os'.",
+    "optimizer no dict": "its optimizer is of no known kind.",
+    "no schedule": "npoptim has no schedule 'annotations'.",
+    "a field less": "Adam is not made of ['lr', 'betas'].",
+    "an unknown kind": "it holds a value of unknown kind 'pickle'.",
+    "without end": "it holds a value nested more than 100 deep.",
+    "bits of no kind": "it holds a random generator of unknown kind 'default_rng'.",
+    "bits outside": "it holds a random generator that points outside its buffer.",
+    "no content": "KeyError: 'content'",
+    "memory no dict": "TypeError: list indices must be integers or slices, not str",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SENTENCES)
+def test_what_is_said_of_damage(case, tmp_path):
+    path, _, _ = saved(tmp_path, rng=np.random.Generator(np.random.MT19937(0)))
+    DAMAGE[case][0](path)
+    with pytest.raises(CheckpointError) as error:
+        load(path)
+    assert str(error.value) == f"{path} cannot be loaded: {SENTENCES[case]}"
+
+
 # hyper-parameters of the file do not matter when an optimizer is given
 INVISIBLE = {
     "lr NaN", "lr text", "a beta of 1", "a field less", "a field more", "no schedule", "a bad schedule", "a schedule's field less", "a schedule out of range",
@@ -844,6 +891,16 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
         save(path, params, npo.SGD())
     assert path.read_bytes() == whole
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_draft_lies_beside_the_file(tmp_path, monkeypatch):
+    moved, real = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda *names: (moved.append(names), real(*names)))
+    path, _, _ = saved(tmp_path)
+    [(draft, target)] = moved
+    assert target == str(path)
+    assert os.path.dirname(draft) == str(tmp_path)
+    assert re.fullmatch(r"\.npoptim-[0-9a-f]{16}\.tmp", os.path.basename(draft))
 
 
 def test_a_full_disk_in_the_middle_of_an_array(tmp_path, monkeypatch):

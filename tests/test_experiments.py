@@ -388,7 +388,9 @@ def test_the_papers_decay_follows_lr_and_pytorchs_does_not():
 
 
 @pytest.mark.slow
-def test_adafactor_is_near_adam_with_a_twentieth_of_the_state():
+def test_adafactor_is_near_adam_with_a_twentieth_of_the_state(monkeypatch):
+    best = {"SGD": 1.0, "Adam": 0.01, "Adafactor": 0.032, "CAME": 0.001}  # of docs/experiments.md
+    monkeypatch.setattr(memory, "GRIDS", {name: [lr] for name, lr in best.items()})
     found = experiments.run("memory", seed=10, progress=False)
     rows = {row["optimizer"]: row for row in found.rows}
     assert rows["Adafactor"]["state bytes"] < rows["Adam"]["state bytes"] / 20

@@ -69,9 +69,8 @@ def test_the_transformer_is_measured_against_trigrams(capsys, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["came", "adam"])
-def test_the_transformer_beats_trigrams(optimizer, capsys, tmp_path):
-    args = ("--data", "names", "--optimizer", optimizer, "--steps", "2000", "--batch-size", "32")
+def test_the_transformer_beats_trigrams(capsys, tmp_path):
+    args = ("--data", "names", "--optimizer", "came", "--steps", "2000", "--batch-size", "32")
     result = trained(capsys, "transformer", *args, "--out", str(tmp_path))
     trigram = float(result["held-out loss of a counted trigram model"].split()[0])
     assert result["rows"][0]["test loss"] < trigram - 0.05

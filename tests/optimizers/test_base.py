@@ -69,7 +69,7 @@ KNOWN = "Known: adafactor, adam, adamw, came, lamb, lars, lion, momentum, nester
             npo.SGD,
             TypeError,
             f"the name of an optimizer must be a string. Got {npo.SGD!r} instead.",
-        ),  # fmt: skip
+        ),
         (None, TypeError, "the name of an optimizer must be a string. Got None instead."),
     ],
 )

@@ -189,7 +189,7 @@ def test_memory_is_compared_to_the_end_of_each_parameter():
             if not shared:
                 checks.no_overlap(params)
                 continue
-            with pytest.raises(ValueError, match="parameters '[ab]' and '[ab]' share memory"):
+            with pytest.raises(ValueError, match=r"parameters '[ab]' and '[ab]' share memory"):
                 checks.no_overlap(params)
     with pytest.raises(ValueError, match="parameters 'all' and 'last' share memory"):
         checks.no_overlap({"all": x, "first": x[:0], "last": x[29:]})
