@@ -15,6 +15,7 @@ from npoptim.experiments import (
     decay,
     figures,
     idle,
+    memory,
     report,
     rescaling,
 )
