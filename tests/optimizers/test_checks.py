@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -79,6 +80,7 @@ def test_hyper_parameters_of_your_own():
         Bare((0.5, 1))
     with pytest.raises(TypeError, match=r"betas must be a float in the range \[0, 1\). Got None"):
         Bare(None)
+    assert Bare((lambda t: 0.5, 0.9)).at(1).betas == (0.5, 0.9)
 
 
 @pytest.mark.parametrize("step", [1, 7])
@@ -99,6 +101,44 @@ def test_what_a_schedule_returns_must_be_what_is_wanted():
     ):  # fmt: skip
         with pytest.raises((TypeError, ValueError), match=words):
             npo.Adam(betas=value).at(1)
+
+
+def test_parameters_by_name():
+    x = np.ones(2)
+    tree = {"a": x}
+    assert checks.named(tree, "params") is tree
+    assert checks.named(MappingProxyType(tree), "params") == tree
+    assert checks.named(x, "params") == {"p": x}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        (np.float64(2), "an array that can change in place. Got the number np.float64(2.0); use np.array(2.0)."),
+        (3, "an array that can change in place. Got the number 3; use np.array(3)."),
+        (np.ma.array([1.0]), "a plain numpy.ndarray. Got MaskedArray; use np.asarray(…)."),
+        ([1.0], "a dict name -> array, or one array. Got list instead: name the parameters in a dict."),
+        (None, "a dict name -> array, or one array. Got NoneType instead: name the parameters in a dict."),
+    ],
+)  # fmt: skip
+def test_what_are_no_parameters(arrays, words):
+    with pytest.raises(TypeError) as error:
+        checks.named(arrays, "params")
+    assert str(error.value) == f"params must be {words}"
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"b": np.ones(2)}, "the names of the parameters are fixed at the first step: missing ['a'], unexpected ['b']."),
+        ({"a": np.ones((2, 1))}, "parameter 'a' was float64[2] at the first step. Got float64[2, 1] instead."),
+        ({"a": np.ones(2, "f4")}, "parameter 'a' was float64[2] at the first step. Got float32[2] instead."),
+    ],
+)  # fmt: skip
+def test_what_is_fixed_at_the_first_step(params, words):
+    with pytest.raises(ValueError) as error:
+        checks.layout(params, {"a": ((2,), np.dtype(float))})
+    assert str(error.value) == words
 
 
 class Elsewhere:

@@ -5,6 +5,7 @@ import copy
 import pickle
 import signal
 import threading
+import tracemalloc
 import warnings
 from collections import UserDict
 
@@ -158,8 +159,11 @@ def read_only():
 
 
 BAD = {
-    "no parameters": ({}, {}, "empty"),
-    "a list": ([P.copy()], [G], "dict"),
+    "no parameters": ({}, {}, r"^params is empty: there is nothing to optimize\.$"),
+    "a list": ([P.copy()], [G], "^params must be a dict"),
+    "a list of gradients": ({"a": P.copy()}, [G], "^grads must be a dict"),
+    "a dict and an array": ({"a": P.copy()}, G, r"^grads must have the names of params: missing \['a'\], unexpected \['p'\]"),
+    "an array and a dict": (P.copy(), {"a": G}, r"^grads must have the names of params: missing \['p'\], unexpected \['a'\]"),
     "a tuple": ((P.copy(),), (G,), "dict"),
     "a set": ({1.0}, {1.0}, "dict"),
     "a generator": ((p for p in [P]), [G], "dict"),
@@ -182,9 +186,9 @@ BAD = {
     "inner overlap": ({"a": np.lib.stride_tricks.as_strided(np.ones(1), (3,), (0,))}, {"a": G}, "overlaps itself"),
     "sliding windows": ({"a": np.lib.stride_tricks.as_strided(np.ones(4), (2, 3), (8, 8))}, {"a": np.ones((2, 3))}, "overlaps itself"),
     "gradient None": ({"a": P.copy()}, {"a": None}, "Groups"),
-    "all gradients None": (P.copy(), None, "grads"),
-    "too few gradients": ({"a": P.copy(), "b": P.copy()}, {"a": G}, "missing"),
-    "too many gradients": ({"a": P.copy()}, {"a": G, "b": G}, "unexpected"),
+    "all gradients None": (P.copy(), None, "^grads must be a dict"),
+    "too few gradients": ({"a": P.copy(), "b": P.copy()}, {"a": G}, r"^grads must have the names of params: missing \['b'\]\.$"),
+    "too many gradients": ({"a": P.copy()}, {"a": G, "b": G}, r"^grads must have the names of params: unexpected \['b'\]\.$"),
     "gradient (1,)": ({"a": P.copy()}, {"a": G[:1]}, r"\(3,\).*\(1,\)"),
     "gradient (3, 1)": ({"a": P.copy()}, {"a": G[:, None]}, r"\(3,\).*\(3, 1\)"),
     "gradient a list": ({"a": P.copy()}, {"a": [1, 2, 3]}, "numpy.ndarray"),
@@ -286,7 +290,9 @@ def test_other_gradient_dtypes_are_cast(rule):
     rule().step(q, np.array([1, -2, 3], np.float32))
     assert p.dtype == np.float32
     assert same(p, q)
-    with pytest.raises(npo.NonFiniteError, match="as float32"):
+    with pytest.raises(
+        npo.NonFiniteError, match=r"^gradient of 'p' is inf at index \(0,\) as float32"
+    ):
         rule().step(p, np.array([1e300, 0, 0]))
 
 
@@ -676,6 +682,112 @@ def test_an_error_of_a_result_says_what_may_help(eps, size, what):
         npo.Adam(eps=eps).step(P.copy(), np.full(3, size))
     remedy = "the gradient or lr is too large, or eps too small; nothing was changed."
     assert str(error.value) == f"{what} at index (0,): {remedy}"
+
+
+def test_new_memory_is_kept_and_not_copied():
+    made = []
+
+    class Watched(npo.Momentum):
+        def update(self, p, g, t, v):
+            p, state = super().update(p, g, t, v)
+            made.append(state["v"])
+            return p, state
+
+    opt = Watched()
+    for p in (np.ones(3), np.ones(3)):  # the second is not that of the last step
+        opt.step(p, np.ones(3))
+        assert opt.state["p"]["v"] is made[-1]
+
+
+@pytest.mark.parametrize("rule", [npo.SGD, npo.Momentum])
+def test_a_large_step_copies_nothing(rule, monkeypatch):
+    monkeypatch.setattr(driver, "ATOMIC", 0)
+    p, g, opt = np.ones(100_000), np.ones(100_000), rule()
+    opt.step(p, g)
+    tracemalloc.start()
+    try:
+        opt.step(p, g)
+        assert tracemalloc.get_traced_memory()[1] < p.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8"])
+@pytest.mark.parametrize("other", ["f4", "f8", "i2"])
+def test_only_what_is_of_another_dtype_is_copied(dtype, other):
+    p, g = np.ones(2, dtype), np.ones(2, other)
+    q, h, slots = driver._ready(npo.Momentum(), "p", p, g, None)
+    native = {"f2": "f4", ">f8": "f8"}.get(dtype, dtype)
+    assert q.dtype == h.dtype == slots["v"].dtype == native
+    assert (q is p) == (native == dtype)
+    assert (h is g) == (native == other)
+
+
+@pytest.mark.parametrize("less", [0, 1])
+def test_the_limit_is_on_all_parameters_and_state(less, monkeypatch):
+    params = {"a": np.ones(3), "b": np.ones((2, 2), "f4"), "c": np.ones(1)}
+    opt, large = npo.Adam(), []
+    monkeypatch.setattr(driver, "ATOMIC", 3 * (24 + 16 + 8) - less)
+    monkeypatch.setattr(opt.__class__, "_step_one_by_one", lambda *given: large.append(given))
+    opt.step(params, params)
+    assert len(large) == less
+
+
+@pytest.mark.parametrize(("first", "done", "others"), [("a", "none", "'b'"), ("b", "['a']", "'c'")])
+def test_what_is_half_written_is_said_in_full(first, done, others, monkeypatch):
+    monkeypatch.setattr(driver, "ATOMIC", 0)
+    opt = npo.Adam()
+    params = {k: np.ones(30_000) for k in "abc"}
+    opt.step(params, params)
+    grads = {k: np.ones(30_000) for k in "abc"}
+    grads[first][-1] = 1e200  # in the last block
+    with pytest.raises(npo.NonFiniteError) as error:
+        opt.step(params, grads)
+    note = (
+        f"step 2 failed at parameter '{first}' after writing had begun: {done} are at step 2, "
+        f"'{first}' may be half-written, the others are at step 1. "
+        "Load parameters and a state to go on."
+    )
+    assert error.value.__notes__ == [note]
+    assert str(error.value).startswith(f"state 'v' of '{first}' after the step is inf at index (")
+    with pytest.raises(RuntimeError) as again:
+        opt.step(params, params)
+    assert str(again.value) == note
+
+
+def test_errors_of_large_steps_name_rule_and_parameter(monkeypatch):
+    monkeypatch.setattr(driver, "ATOMIC", 0)
+
+    class Single(npo.SGD):
+        def update(self, p, g, t):
+            return (p - g).astype("f4"), {}
+
+    n = blocks.BLOCK // 8
+    for size, shape in ((2, 2), (30_000, n)):
+        with pytest.raises(TypeError) as error:
+            Single().step({"a": np.ones(size)}, {"a": np.ones(size)})
+        assert str(error.value) == f"Single.update returned 'a' as float32[{shape}]; it must stay float64[{shape}]."  # fmt: skip
+    with pytest.raises(npo.NonFiniteError, match=r"^'a' after the step is -inf at index \(0,\)"):
+        npo.SGD(lr=1e300).step({"a": np.ones(2)}, {"a": np.full(2, 1e300)})
+    with pytest.raises(npo.NonFiniteError, match=r"^'a' after the step is -inf .* as float16"):
+        npo.SGD(lr=1e5).step({"a": np.ones(2, "f2")}, {"a": np.ones(2)})
+
+
+def test_large_float16_steps(monkeypatch):
+    p, q = np.ones(50_000, "f2"), np.ones(50_000, "f2")
+    g = np.linspace(-1, 1, p.size)
+    npo.SGD(lr=0.37).step(p, g)
+    monkeypatch.setattr(driver, "ATOMIC", 0)
+    npo.SGD(lr=0.37).step(q, g)
+    assert same(p, q)
+
+
+def test_other_arrays_at_a_later_step_are_checked_again():
+    opt, x = npo.SGD(), np.ones(6)
+    opt.step({"a": np.ones(4), "b": np.ones(4)}, {"a": np.ones(4), "b": np.ones(4)})
+    with pytest.raises(ValueError, match="share memory"):
+        opt.step({"a": x[:4], "b": x[2:]}, {"a": np.ones(4), "b": np.ones(4)})
+    assert opt.t == 1
 
 
 @every_rule

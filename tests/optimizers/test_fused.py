@@ -477,6 +477,14 @@ def test_a_step_uses_it(rule, above, monkeypatch):
     assert_same((p, one.state["p"]), (q, two.state["p"]), rule.scope == "element", "f8")
 
 
+def test_a_step_uses_it_from_the_limit_on(small_blocks, monkeypatch):
+    taken = []
+    monkeypatch.setattr(fused, "advance", lambda *a: taken.append(a[1].nbytes))
+    for n in 127, 128:
+        npo.SGD().step(np.ones(n), np.ones(n))
+    assert taken == [1024]
+
+
 @every_rule
 @pytest.mark.parametrize(("dtype", "ulps"), [("f2", 2), (">f8", 300)])
 def test_dtypes_that_are_computed_in_another(rule, dtype, ulps, above, monkeypatch):
