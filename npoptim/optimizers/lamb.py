@@ -12,8 +12,8 @@ class LAMB(Optimizer):
     """LAMB: Adam's direction with a length for every layer.
 
     With the bias correction of the paper's fifth version, whose hats stay
-    out of the memory; φ is the identity; where a norm is 0 the quotient is
-    1. Every step has length lr ‖θ‖, whatever the gradient:
+    out of the memory; φ is the identity; the quotient of norms is 1 where
+    one is 0. Every step has length lr ‖θ‖, whatever the gradient:
 
     >>> rule, p = LAMB(lr=0.1), np.array([3.0, 4.0])
     >>> q, state = rule.update(p, np.array([-2.0, 1e6]), 1, **rule.init(p))

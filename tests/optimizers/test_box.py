@@ -63,6 +63,29 @@ def test_a_class_without_any_box_is_told():
         npo.pseudocode(Bare)
 
 
+def test_boxes_of_a_docstring():
+    class Two(npo.SGD):
+        """Two.
+
+        1  given lr \t
+        12  θ ← θ
+
+        and::
+
+            1  given μ
+        """
+
+    assert box.own_boxes(Two) == [{1: "given lr", 12: "θ ← θ"}, {1: "given μ"}]
+    assert box.boxes(type("Three", (Two,), {})) == box.own_boxes(Two)
+    assert box.boxes(type("None", (), {})) == []
+
+
+def test_a_rule_without_a_box_comes_first(monkeypatch):
+    real = box.boxes
+    monkeypatch.setattr(box, "boxes", lambda cls: [] if cls is npo.CAME else real(cls))
+    assert list(npo.optimizers())[:2] == ["came", "sgd"]
+
+
 def test_tags_over_several_source_lines():
     def update(p, g):
         q = (

@@ -462,25 +462,29 @@ def spoiled(state, path, value):
 
 
 SPOILED = [
-    (("optimizer",), "SGD", "state is of SGD"),
-    (("optimizer",), ..., "missing"),
-    (("t",), -1, "t in the state"),
-    (("t",), 1.0, "t in the state"),
-    (("state", "W"), ..., "missing"),
-    (("state", "V"), {}, "unexpected"),
-    (("layout", "W"), ..., "missing"),
-    (("layout", "W"), ((5, 7), "<f8"), "shape"),
-    (("layout", "W"), "nonsense", "layout"),
-    (("layout", "W"), ((7, 5), "<i8"), "floating"),
-    (("state", "W", "v"), ..., r"state of 'W' in Adam: missing \['v'\]"),
-    (("state", "W", "u"), P, "unexpected"),
-    (("state", "W", "v"), P, r"shape \(7, 5\)"),
-    (("state", "W", "v"), [1.0], "numpy.ndarray"),
-    (("state", "W", "v"), np.ones((7, 5), int), "dtype"),
-    (("state", "W", "v"), np.full((7, 5), np.nan), "nan"),
-    (("state", "W"), 3, "dict"),
-    (("state",), 3, "dict"),
-]
+    (("optimizer",), "SGD", "the state is of SGD, this optimizer is Adam."),
+    (("optimizer",), ..., "not the state of an optimizer: missing ['optimizer']."),
+    (("more",), 1, "not the state of an optimizer: unexpected ['more']."),
+    (("t",), -1, "t in the state must be an int in the range [0, inf). Got -1 instead."),
+    (("t",), 1.0, "t in the state must be an int in the range [0, inf). Got 1.0 instead."),
+    (("t",), True, "t in the state must be an int in the range [0, inf). Got True instead."),
+    (("state", "W"), ..., "the state must have the names of its layout: missing ['W']."),
+    (("state", "V"), {}, "the state must have the names of its layout: unexpected ['V']."),
+    (("layout", "W"), ..., "the state is of other parameters: missing ['W']."),
+    (("layout", "W"), ((5, 7), "<f8"), "parameter 'W' has shape (7, 5), the state is of (5, 7)."),
+    (("layout", "W"), "nonsense", "layout of 'W' must be (shape, dtype). Got 'nonsense'."),
+    (("layout", "W"), ((7, -5), "<f8"), "layout of 'W' must be of a floating dtype. Got ((7, -5), '<f8')."),
+    (("layout", "W"), ((7, 5), "<i8"), "layout of 'W' must be of a floating dtype. Got ((7, 5), '<i8')."),
+    (("state", "W", "v"), ..., "state of 'W' in Adam: missing ['v']."),
+    (("state", "W", "u"), P, "state of 'W' in Adam: unexpected ['u']."),
+    (("state", "W", "v"), P, "state 'v' of 'W' must have shape (7, 5). Got (3,) instead."),
+    (("state", "W", "v"), [1.0], "state 'v' of 'W' must be a numpy.ndarray. Got list; use np.array(…)."),
+    (("state", "W", "v"), np.ones((7, 5), int), "state 'v' of 'W' must be of dtype float64. Got int64 instead."),
+    (("state", "W", "v"), np.full((7, 5), np.nan), "state 'v' of 'W' is nan at index (0, 0); nothing was changed."),
+    (("state", "W"), 3, "state of 'W' must be a dict slot -> array."),
+    (("state",), 3, "state in the state must be a dict by name of parameter."),
+    (("layout",), [], "layout in the state must be a dict by name of parameter."),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "value", "words"), SPOILED)
@@ -489,15 +493,43 @@ def test_a_spoiled_state_changes_nothing(path, value, words):
     opt = npo.Adam()
     opt.step(params, grads)
     before = everything(params, opt)
-    with pytest.raises((TypeError, ValueError), match=words):
+    with pytest.raises((TypeError, ValueError)) as error:
         opt.load_state_dict(spoiled(opt.state_dict(), path, value))
+    assert str(error.value) == words
     assert same(everything(params, opt), before)
 
 
-@pytest.mark.parametrize("thing", [{}, None, 3])
-def test_what_is_no_state(thing):
-    with pytest.raises((TypeError, ValueError), match="state"):
+@pytest.mark.parametrize(
+    ("thing", "words"),
+    [
+        ({}, "not the state of an optimizer: missing ['layout', 'optimizer', 'state', 't']."),
+        (None, "a state must be a dict. Got NoneType instead."),
+        (3, "a state must be a dict. Got int instead."),
+    ],
+)
+def test_what_is_no_state(thing, words):
+    with pytest.raises((TypeError, ValueError)) as error:
         npo.Adam().load_state_dict(thing)
+    assert str(error.value) == words
+
+
+@pytest.mark.parametrize("value", [1e300, 1e-300])
+def test_state_beyond_the_range_of_a_dtype(value):
+    p, opt = np.ones(3, np.float32), npo.Momentum()
+    opt.step(p, p)
+    saved = opt.state_dict()
+    saved["state"]["p"]["v"] = np.full(3, value)
+    words = "^state 'v' of 'p' is float64 and cannot be held exactly in float32.$"
+    with np.errstate(all="raise"), pytest.raises(ValueError, match=words):
+        opt.load_state_dict(saved)
+
+
+def test_a_state_of_step_0_asks_for_the_rule_at_step_1():
+    opt = npo.Momentum(lr=lambda t: [0.1][t - 1])
+    opt.step(P.copy(), G)
+    opt.t = 0
+    opt.load_state_dict(opt.state_dict())
+    assert opt.t == 0
 
 
 def test_the_order_of_parameters_does_not_matter():
