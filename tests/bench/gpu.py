@@ -8,7 +8,6 @@ gradient and state once. Also checks each rule on the card against the host, in 
 
 import time
 
-import cupy
 import numpy as np
 
 import npoptim as npo
@@ -52,7 +51,9 @@ def conformance(rule):
 
 
 def main():
-    npo.use_backend("cupy")
+    npo.use_backend("cupy")  # says so where there is no GPU
+    import cupy
+
     wait = cupy.cuda.Device().synchronize
     name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
     p, g = (cupy.random.standard_normal(SIZE, dtype="f4") for _ in range(2))

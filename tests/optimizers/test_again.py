@@ -213,3 +213,55 @@ def test_methods_that_return_nothing_are_named(stage, message):
         Unwritten(stage=stage).step(np.ones(2), np.ones(2))
     with pytest.raises(TypeError, match=message):
         npo.run("rosenbrock", Unwritten(stage=stage))
+
+
+@pytest.mark.parametrize(("n", "short"), [(2**11, True), (2**11 + 1, False)])
+def test_only_small_parameters_take_the_shorter_way(n, short, ways):
+    p, opt = np.ones(n), npo.SGD()
+    for _ in range(2):
+        opt.step(p, np.ones(n))
+    assert ways == [True] * short
+
+
+def test_a_parameter_of_another_shape_than_its_gradient_is_noticed(ways):
+    p, opt = np.ones((2, 2)), npo.SGD()
+    opt.step(p, np.ones((2, 2)))
+    p.resize(4)
+    with pytest.raises(ValueError, match="at the first step"):
+        opt.step(p, np.ones((2, 2)))
+    assert ways == [False]
+
+
+@dataclass
+class Spoils(Optimizer):
+    """Does not look at the gradient; at step 2 something of the parameter that begins with 1 is NaN."""
+
+    what: object = None
+
+    def init(self, p):
+        return {"m": np.zeros_like(p), "row": np.zeros((1, p.size), p.dtype)}
+
+    def update(self, p, g, t, m, row):
+        bad = np.where(t == 2 and p.flat[0] == 1, np.nan, 0.0)
+        p = p + (bad if self.what == "p" else 0)
+        m, row = (x + (bad if self.what == name else 0) for x, name in ((m, "m"), (row, "row")))
+        return p, {"m": m, "row": row}
+
+
+@pytest.mark.parametrize("what", ["g", "p", "m", "row", None])
+@pytest.mark.parametrize("shape", [(2,), (8,), (9,), (2, 2)])
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_whatever_is_not_finite_is_found(what, shape, first, ways):
+    params = {k: np.full(shape, 1.0 if k == first else 2.0) for k in "ab"}
+    grads, opt = {k: np.ones(shape) for k in "ab"}, Spoils(what)
+    opt.step(params, grads)
+    if what == "g":
+        grads[first].flat[-1] = np.nan
+    if what is None:
+        opt.step(params, grads)
+        assert ways == [True]
+        return
+    with pytest.raises(npo.NonFiniteError, match=f"'{first}'.* is nan at index"):
+        opt.step(params, grads)
+    assert ways == [False]
+    assert opt.t == 1

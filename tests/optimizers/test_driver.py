@@ -731,10 +731,21 @@ def test_new_memory_is_kept_and_not_copied():
         assert opt.state["p"]["v"] is made[-1]
 
 
-@pytest.mark.parametrize("rule", [npo.SGD, npo.Momentum])
-def test_a_large_step_copies_nothing(rule, monkeypatch):
+LARGE = {
+    "C": np.ones((200, 500)),
+    "F": np.ones((200, 500), order="F"),
+    "one axis": np.ones(100_000),
+    "gaps": np.ones((200, 1000))[:, ::2],
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "layout"),
+    [(npo.SGD, k) for k in LARGE] + [(npo.Momentum, k) for k in LARGE if k != "gaps"],
+)
+def test_a_large_step_copies_nothing(rule, layout, monkeypatch):
     monkeypatch.setattr(driver, "ATOMIC", 0)
-    p, g, opt = np.ones(100_000), np.ones(100_000), rule()
+    p, g, opt = LARGE[layout], LARGE[layout] + 0, rule()
     opt.step(p, g)
     tracemalloc.start()
     try:

@@ -158,7 +158,21 @@ class Late(Optimizer):
         return p, {"v": new, "w": w}
 
 
-@pytest.mark.parametrize("rule", [RMSProp, AMSGrad, Swaps, Chain, Late])
+@dataclass
+class Deep(Optimizer):
+    """Its second sum needs the first one, and the memory from before."""
+
+    def init(self, p):
+        return {"v": np.zeros_like(p)}
+
+    def update(self, p, g, t, v):
+        new = 0.5 * v + g
+        first = np.sum(new * new)
+        second = np.sum(v * np.sqrt(abs(g / first)), axis=tuple(range(g.ndim)))
+        return p - second * g - 1e-3 * new, {"v": new}
+
+
+@pytest.mark.parametrize("rule", [RMSProp, AMSGrad, Swaps, Chain, Late, Deep])
 @pytest.mark.parametrize("shape", [(301, 17), (40, 9, 5)], ids=str)
 @pytest.mark.parametrize("how", ["in new arrays", "in place"])
 def test_a_rule_never_seen(rule, shape, how, small_blocks):
@@ -276,6 +290,12 @@ def test_wrong_shapes_dtypes_and_slots_are_left_to_the_driver(small_blocks):
             return p - g, {"n": np.sum(g)}
 
     assert advance(Scalar(), p, g, 1, Scalar().init(p)) is None
+
+    class More(npo.Momentum):
+        def update(self, p, g, t, v):
+            return p - g, {"v": v, "w": v + g, "n": np.sum(v)}
+
+    assert advance(More(), p, g, 1, More().init(p)) is None
     assert advance(rule_of(lambda p, g, m: p - g), p, g, 1, {"m": p, "n": p}) is None
     assert advance(rule_of(lambda p, g, m: p - g), p, g, 1, {"m": p.astype("f4")}) is None
     with pytest.raises(TypeError, match="must stay"):
@@ -320,9 +340,20 @@ def test_small_arrays_and_those_of_other_libraries_are_left_to_the_plain_lines()
 
 
 def test_rows_longer_than_a_block_are_left_to_the_plain_lines(small_blocks):
-    p = np.ones((7, 300))
-    for rule, fits in (npo.Adafactor(lr=0.1), False), (npo.LAMB(), True):
-        assert (advance(rule, p, p, 1, rule.init(p)) is not None) == fits
+    for n, fits in (90, True), (128, True), (129, False), (300, False):
+        p = np.ones((20, n))
+        for rule, always in (npo.Adafactor(lr=0.1), False), (npo.LAMB(), True):
+            assert (advance(rule, p, p, 1, rule.init(p)) is not None) == (fits or always)
+
+
+def test_new_arrays_are_plain_ones_and_the_old_are_kept(small_blocks, tmp_path):
+    p = np.memmap(tmp_path / "p", np.float64, "w+", shape=(2000,))
+    form, g = npo.SGD(lr=1.0).form(p), np.ones(2000)
+    new, state = fused.advance(form, p, g, 1, {}, passes)
+    assert type(new) is np.ndarray
+    assert (new == -1).all()
+    assert (p == 0).all()
+    assert state == {}
 
 
 def test_the_gradient_may_be_the_parameter(small_blocks):
