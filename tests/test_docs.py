@@ -55,7 +55,7 @@ def commands():
     return [x for x in found if x.startswith("npoptim ") and x.split()[1] not in APART]
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*GUIDES, DOCS.parent / "README.md"], ids=lambda path: path.stem)
 def test_the_code_of_a_guide_runs(path, tmp_path, monkeypatch):
     """Block after block in one namespace; those with `>>>` must print what they say."""
     monkeypatch.chdir(tmp_path)
