@@ -41,7 +41,9 @@ def test_every_public_name_is_there(name):
 def test_every_public_name_is_there_first_thing():
     """Whatever else has been imported may have brought the others."""
     code = "import npoptim as npo, sys\nfor n in npo.__all__:\n    getattr(npo, n)\n    "
-    code += "for m in [m for m in sys.modules if m.startswith('npoptim.')]: del sys.modules[m]\n    "
+    code += (
+        "for m in [m for m in sys.modules if m.startswith('npoptim.')]: del sys.modules[m]\n    "
+    )
     code += "for k in set(vars(npo)) & set(npo.__all__): delattr(npo, k)"
     done = python(code)
     assert done.returncode == 0, done.stderr
