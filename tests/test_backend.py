@@ -58,9 +58,11 @@ def test_a_step_never_leaves_the_device(rule, device):
 
 def test_arrays_of_two_devices_do_not_mix(device):
     p, g = np.ones(3), np.ones(3)
-    with pytest.raises(TypeError, match="to_device"):
+    here, there = "numpy array", "npoptim.standin array"
+    words = "gradient of 'p' is a {}, the parameter a {}: move both to one device with npoptim"
+    with pytest.raises(TypeError, match=words.format(here, there)):
         npo.SGD().step(npo.to_device(p), g)
-    with pytest.raises(TypeError, match="to_device"):
+    with pytest.raises(TypeError, match=words.format(there, here)):
         npo.SGD().step(p, npo.to_device(g))
     opt = npo.Adam()
     opt.step(p, g)

@@ -23,6 +23,7 @@ import pytest
 import npoptim as npo
 from npoptim import schedules
 from npoptim.checkpoint import Checkpoint, CheckpointError, archive, load, save
+from npoptim.checkpoint.values import decode, encode
 from npoptim.optimizers import driver
 
 RULES = list(npo.optimizers().values())
@@ -260,6 +261,50 @@ def test_random_generators_go_on_where_they_were(bits, seed, tmp_path):
     for draw in (lambda r: r.integers(9, size=5, dtype=np.uint32), lambda r: r.standard_normal(9)):
         assert same(draw(back), draw(rng))
         assert same(draw(back.spawn(1)[0]), draw(rng.spawn(1)[0]))
+
+
+@pytest.mark.parametrize(
+    ("n", "plain"), [(0, True), (-7, True), (2**53 - 1, True), (1 - 2**53, True), (2**53, False), (-(2**53), False)]
+)  # fmt: skip
+def test_ints_that_every_reader_of_json_knows_stand_for_themselves(n, plain):
+    assert encode(n, "x", []) == (n if plain else {"int": hex(n)})
+    assert decode(encode(n, "x", []), {}) == n
+
+
+WRAPS = {
+    "lists": (lambda x: [x], lambda node: [node]),
+    "tuples": (lambda x: (x,), lambda node: {"tuple": [node]}),
+    "dicts": (lambda x: {"a": x}, lambda node: {"dict": {"a": node}}),
+}
+
+
+@pytest.mark.parametrize("wraps", WRAPS.values(), ids=WRAPS)
+@pytest.mark.parametrize(
+    ("inside", "deepest"), [(lambda: 1, 100), (lambda: np.random.default_rng(3), 96)], ids=["1", "generator"]
+)  # fmt: skip
+def test_how_deep_a_value_may_be(wraps, inside, deepest):
+    value, node, arrays = inside(), encode(inside(), "x", []), []
+    for n in range(1, deepest + 2):
+        value, node = wraps[0](value), wraps[1](node)
+        if n == deepest:
+            assert encode(value, "x", arrays) == node
+            assert same(decode(node, {}), value)
+    with pytest.raises(TypeError, match=r"^x.* is nested more than 100 deep\.$"):
+        encode(value, "x", [])
+    with pytest.raises(CheckpointError, match=r"^it holds a value nested more than 100 deep$"):
+        decode(node, {})
+
+
+def test_what_is_said_of_a_generator_that_cannot_be_held():
+    bits = np.random.RandomState(0)._bit_generator
+    with pytest.raises(TypeError) as error:
+        encode([np.random.Generator(bits)], "x", [])
+    assert str(error.value) == (
+        f"x[0] draws from MT19937 seeded by {type(bits.seed_seq).__name__}; a checkpoint holds "
+        "PCG64, PCG64DXSM, MT19937, Philox, SFC64 seeded by SeedSequence."
+    )
+    with pytest.raises(TypeError, match=r"^x draws from Own seeded by SeedSequence; "):
+        encode(np.random.Generator(type("Own", (np.random.PCG64,), {})(0)), "x", [])
 
 
 def test_a_checkpoint_is_a_pair_with_names():

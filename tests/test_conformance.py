@@ -2,7 +2,6 @@
 
 import math
 import sys
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,6 @@ def short(value):
     return value.partition("(")[0]
 
 
-@cache
 def ours(rule, recipe):
     return make.ours(rule, EXACT[rule, recipe])
 

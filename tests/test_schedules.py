@@ -101,6 +101,14 @@ def test_signatures_and_defaults(name):
     assert ", ".join(map(str, plain)) == DEFAULTS[name]
 
 
+def test_the_ends_of_the_ranges_are_taken():
+    assert s.linear(1.0, total=5, warmup=5)(5) == 0
+    assert s.wsd(1.0, total=9, decay=4, warmup=5)(5) == 1
+    assert s.one_cycle(1.0, total=9, start_factor=1, end_factor=1.5)(9) == 1 / 1.5
+    assert s.one_cycle(1.0, total=9, start_factor=1.5, end_factor=1)(9) == 1
+    assert s.constant(0)(1) == 0
+
+
 def test_the_parts_of_a_join_may_come_in_lists():
     schedule = s.join([s.constant(1.0), s.constant(2.0)], until=[3])
     assert schedule == s.join((s.constant(1.0), s.constant(2.0)), until=(3,))

@@ -6,13 +6,25 @@ import ast
 import inspect
 import re
 import textwrap
+import threading
 from typing import Any
 
 _BOX_LINE = re.compile(r"^ {0,8}(\d+)  (\S.*)$")
-_TAG = re.compile(r"#\s*lines? (\d+(?:\s*,\s*\d+)*)\s*$")
+#: The comment of a code line: which lines of the box it carries.
+TAG = re.compile(r"#\s*lines? (\d+(?:\s*,\s*\d+)*)\s*$")
+
+#: Held while a syntax tree is made or compiled: CPython 3.11 counts their depth for all threads
+#: together, and fails when two are at it.
+PARSING = threading.Lock()
 
 #: Lines of a box that the driver runs: the step counter and the gradient.
 DRIVER_LINES = ("t ← t + 1", "g ← ∇f(θ)")
+
+
+def parsed(source: str, mode: str = "exec") -> Any:
+    """The syntax tree of some source."""
+    with PARSING:
+        return ast.parse(source, mode=mode)
 
 
 def boxes(cls: type) -> list[dict[int, str]]:
@@ -64,12 +76,12 @@ def tagged(function: Any) -> dict[int, list[str]]:
     source = textwrap.dedent(inspect.getsource(function))
     lines = source.splitlines()
     found: dict[int, list[str]] = {}
-    for statement in _statements(ast.parse(source)):
+    for statement in _statements(parsed(source)):
         first, last = statement.lineno - 1, statement.end_lineno or statement.lineno
         for line in lines[first:last]:
-            match = _TAG.search(line)
+            match = TAG.search(line)
             if match:
-                code = " ".join(_TAG.sub("", s).strip() for s in lines[first:last])
+                code = " ".join(TAG.sub("", s).strip() for s in lines[first:last])
                 for number in re.split(r"\s*,\s*", match[1]):
                     found.setdefault(int(number), []).append(code)
     return found

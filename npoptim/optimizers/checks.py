@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from npoptim.optimizers.quiet import quiet
 from npoptim.optimizers.threads import squares
 
 ARRAY_TYPES: set[type] = {np.ndarray, np.memmap}  # exact types; a GPU backend adds its own
@@ -159,7 +160,7 @@ def number(value: Any, what: str, allowed: Range | None = None, known: bool = Tr
         try:
             number = float(value)
         except OverflowError:  # an int beyond all floats
-            value = number = math.copysign(math.inf, value)
+            value = number = math.inf if value > 0 else -math.inf
         if not allowed.holds(number):
             raise ValueError(
                 f"{what} must be a float in the range {allowed.text}. Got {value} instead."
@@ -315,7 +316,8 @@ def finite(x: Any) -> bool:
     if x.size <= 8 and x.itemsize <= 8:  # a longdouble may be no float and yet finite
         return all(map(math.isfinite, x.ravel().tolist()))
     # a finite sum says yes at once, and one of squares sooner
-    total = squares(x) if x.size >= 4096 and x.flags.forc else np.add.reduce(x, axis=None)
+    with quiet():
+        total = squares(x) if x.size >= 4096 and x.flags.forc else np.add.reduce(x, axis=None)
     return math.isfinite(total) or bool(np.isfinite(x).all())
 
 

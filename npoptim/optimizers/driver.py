@@ -355,9 +355,11 @@ def _cast(name: str, new: Any, p: Any) -> Any:
 
 def _like(x: Any, p: Any) -> Any:
     """`x` in the memory layout of `p`, so that blocks of both are views."""
-    if x.strides == p.strides:
+    if p.flags.forc and x.strides == p.strides:
         return x
-    y = np.empty_like(p)
+    y = np.empty_like(p)  # without p's gaps, its axes in p's order
+    if x.strides == y.strides:
+        return x
     y[...] = x
     return y
 

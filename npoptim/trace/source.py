@@ -13,7 +13,7 @@ from functools import lru_cache
 from textwrap import dedent
 from typing import Any, NamedTuple
 
-from npoptim.optimizers.box import _TAG
+from npoptim.optimizers.box import TAG, parsed
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _OPAQUE = (*_DEFINITIONS, ast.Lambda)  # what stands inside does not run with the line
@@ -58,7 +58,7 @@ def source_of(function: Callable[..., Any]) -> Source:
     try:
         lines, first = inspect.getsourcelines(function)
         text = dedent("".join(lines))
-        definition = ast.parse(text).body[0]
+        definition = parsed(text).body[0]
     except (OSError, TypeError, SyntaxError):
         definition = None
     if not isinstance(definition, ast.FunctionDef):
@@ -138,7 +138,7 @@ def _parts(
 
 def _numbers(start: int, stop: int, comments: dict[int, _Comment]) -> tuple[int, ...]:
     """The box lines that the comments on some source lines name."""
-    tags = (_TAG.search(comments[n].text) for n in range(start, stop + 1) if n in comments)
+    tags = (TAG.search(comments[n].text) for n in range(start, stop + 1) if n in comments)
     return tuple(int(number) for tag in tags if tag for number in tag[1].split(","))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from npoptim.optimizers.box import PARSING, parsed
 from npoptim.trace.source import Unit, head_of
 from npoptim.trace.values import keep, short
 
@@ -55,7 +56,7 @@ class _Known(ast.NodeTransformer):
         self.folding = True
 
     def shown(self, expression: str) -> str:
-        tree = ast.parse(expression, mode="eval").body
+        tree = parsed(expression, "eval").body
         elements = tree.elts if isinstance(tree, ast.Tuple) else [tree]
         shown = (ast.unparse(self.whole(e)) for e in elements)
         return ", ".join(shown).replace(" ** ", "**")
@@ -83,7 +84,9 @@ class _Known(ast.NodeTransformer):
     def worked_out(self, node: ast.expr) -> Any:
         """The value of a formula of known names; None where it has none."""
         names = {n.id: self.value(n.id) for n in ast.walk(node) if isinstance(n, ast.Name)}
-        code = compile(ast.fix_missing_locations(ast.Expression(node)), "<substituted>", "eval")
+        whole = ast.fix_missing_locations(ast.Expression(node))
+        with PARSING:
+            code = compile(whole, "<substituted>", "eval")
         try:
             return keep(eval(code, {"__builtins__": {}}, names))
         except (ArithmeticError, IndexError, TypeError, ValueError):

@@ -265,3 +265,27 @@ def test_whatever_is_not_finite_is_found(what, shape, first, ways):
         opt.step(params, grads)
     assert ways == [False]
     assert opt.t == 1
+
+
+@dataclass
+class Keeps(Optimizer):
+    """Returns as memory the parameter, the gradient, or a view of one."""
+
+    what: str = "p"
+
+    def init(self, p):
+        return {"m": np.zeros_like(p)}
+
+    def update(self, p, g, t, m):
+        return p - g, {"m": {"p": p, "g": g, "view": p[:]}[self.what]}
+
+
+@pytest.mark.parametrize("what", ["p", "g", "view"])
+def test_memory_that_is_not_its_own_takes_the_longer_way(what, ways):
+    p, g, opt = np.array([3.0, 4.0]), np.ones(2), Keeps(what)
+    for _ in range(3):
+        opt.step(p, g)
+        assert opt.state["p"]["m"] is not p
+        assert not np.shares_memory(opt.state["p"]["m"], p)
+        assert not np.shares_memory(opt.state["p"]["m"], g)
+    assert ways == [False, False]

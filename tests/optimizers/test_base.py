@@ -42,6 +42,18 @@ def test_over_root_is_the_quotient_by_row_column_and_sum(shape):
     np.testing.assert_allclose(over_root(x, R, C), x / np.sqrt(v), rtol=1e-14)
 
 
+def test_the_memory_of_came():
+    """A factor of r or R cancels in the step, so that no trajectory shows it."""
+    g, rule = np.array([[1.0, -2.0, 3.0], [0.5, 0.25, -4.0]]), npo.CAME(betas=(0.5, 0.75, 0.875))
+    _, state = rule.update(np.ones((2, 3)), g, 1, **rule.init(g))
+    r, c = (0.25 * np.sum(g**2, axis) for axis in (1, 0))
+    u = g / np.sqrt(np.outer(r, c) / r.sum())
+    m = 0.5 * u / max(1, np.sqrt(np.mean(u**2)))
+    wanted = {"m": m, "r": r, "c": c, "R": 0.125 * np.sum(m**2, 1), "C": 0.125 * np.sum(m**2, 0)}
+    for slot, x in wanted.items():
+        np.testing.assert_allclose(state[slot], x, rtol=1e-12)
+
+
 def test_the_rules_from_the_shortest_box_to_the_longest():
     assert list(optimizers.optimizers()) == [
         "sgd", "momentum", "nesterov", "lars", "lion", "adam", "adamw", "lamb", "adafactor", "came",

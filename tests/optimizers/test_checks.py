@@ -83,6 +83,25 @@ def test_hyper_parameters_of_your_own():
     assert Bare((lambda t: 0.5, 0.9)).at(1).betas == (0.5, 0.9)
 
 
+def test_attributes_that_are_no_hyper_parameters():
+    opt = npo.SGD()
+    opt._note = ["anything"]
+    assert opt._note == ["anything"]
+
+    class Plain(npo.Optimizer):
+        """No dataclass."""
+
+        def __init__(self, lr=0.1):
+            self.lr = lr
+
+        def update(self, p, g, t):
+            return p - self.lr * g, {}
+
+    assert Plain(lr=1).lr == 1.0
+    with pytest.raises(ValueError, match="lr must be"):
+        Plain(lr=-1)
+
+
 @pytest.mark.parametrize("step", [1, 7])
 def test_a_schedule_inside_a_tuple_is_checked_at_its_step(step):
     opt = npo.Adam(betas=(0.9, lambda t: 0.5 * t))
@@ -231,6 +250,8 @@ def test_memory_is_compared_to_the_end_of_each_parameter():
                 continue
             with pytest.raises(ValueError, match=r"parameters '[ab]' and '[ab]' share memory"):
                 checks.no_overlap(params)
+    with pytest.raises(ValueError, match="parameters 'b' and 'c' share memory"):
+        checks.no_overlap({"a": x[:5], "b": x[10:20], "c": x[15:25]})
     with pytest.raises(ValueError, match="parameters 'all' and 'last' share memory"):
         checks.no_overlap({"all": x, "first": x[:0], "last": x[29:]})
 
@@ -258,3 +279,15 @@ def test_the_first_that_is_not_finite_is_named():
         with pytest.raises(npo.NonFiniteError) as error:
             checks.not_finite(*given)
         assert str(error.value) == words
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_a_number_beyond_all_floats(value):
+    with pytest.raises(ValueError, match=r"^lr must be a float in the range \[0, inf\). Got -?inf"):
+        npo.SGD(lr=value)
+    assert npo.Adafactor(clip=10**400).clip == float("inf")
+
+
+@pytest.mark.parametrize(("n", "dtype"), [(100, "f2"), (5000, "f4")])
+def test_a_large_sum_of_finite_numbers_is_no_warning(n, dtype):
+    assert checks.finite(np.full(n, np.finfo(dtype).max))
