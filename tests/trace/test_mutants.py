@@ -13,7 +13,7 @@ import pytest
 
 import npoptim as npo
 from npoptim import first_difference
-from npoptim.optimizers.box import _TAG
+from npoptim.optimizers.box import TAG
 
 OPERATORS = {"+": "-", "-": "+", "*": "/", "/": "*", "**": "*"}
 SYMBOLS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
@@ -37,7 +37,7 @@ def definition(text, cls, method):
 def numbers(text, statement):
     """The lines of the box that a statement carries."""
     lines = text.splitlines()[statement.lineno - 1 : statement.end_lineno]
-    tags = [tag for tag in map(_TAG.search, lines) if tag]
+    tags = [tag for tag in map(TAG.search, lines) if tag]
     return [int(n) for tag in tags for n in tag[1].split(",")]
 
 
