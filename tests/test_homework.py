@@ -194,6 +194,7 @@ def classroom(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_a_class_is_graded(tmp_path, capsys):
     folder = classroom(tmp_path)
     assert main(["homework", "grade", str(folder), "--seconds", "8", "--json"]) == 0

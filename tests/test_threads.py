@@ -101,6 +101,7 @@ def test_all_rules_at_once(sizes):
     assert at_once(*(lambda r=rule: steps(optimizer(r), start(), 20) for rule in RULES)) == wanted
 
 
+@pytest.mark.slow
 @every_rule
 def test_tracing_in_one_thread_does_not_disturb_a_step_in_another(rule, sizes):
     wanted = steps(optimizer(rule), start(), 50), traced(rule)

@@ -54,6 +54,7 @@ WHILE_RUN = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "words"), WHILE_RUN)
 def test_what_a_step_may_do_gets_a_verdict(code, words):
     limits = Limits(4 if "endless" in words else 40, memory=2**30, output=2**20)

@@ -16,6 +16,7 @@ def trained(capsys, *args):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", recipes.RATES["softmax"])
 def test_softmax_reads_digits_with_each_of_the_ten(optimizer, capsys, tmp_path):
     result = trained(

@@ -118,11 +118,13 @@ def check_seen(monkeypatch, module, equation, line, wrong):
     assert largest_error(rebuilt(monkeypatch, module, line, wrong, model)) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "equation", "line", "wrong"), [*seeded("-")])
 def test_a_wrong_sign_is_seen(monkeypatch, module, equation, line, wrong):
     check_seen(monkeypatch, module, equation, line, wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "equation", "line", "wrong"), [*seeded("0.5 * ")])
 def test_a_missing_factor_is_seen(monkeypatch, module, equation, line, wrong):
     check_seen(monkeypatch, module, equation, line, wrong)

@@ -69,6 +69,7 @@ def test_thinning_keeps_within_the_tolerance():
     assert 0.1 < away.max() < 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", surfaces.names())
 def test_a_page_s_ground_is_small_and_in_its_square(name):
     text = bands(surfaces.get(name))

@@ -122,6 +122,7 @@ def test_what_is_no_product_of_rows_and_columns(text):
 # ---------------------------------------------------------------- the page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("surface", ["styblinski_tang", "factorisation"])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_holds_what_was_recorded(surface, name):
