@@ -251,11 +251,8 @@ def _own(rule: str, p: Any, g: Any) -> Step:
 
 def _plain(step: Step) -> Step:
     def plain() -> None:
-        usual, fused.LARGE = fused.LARGE, 2**62
-        try:
+        with fused.plain_lines():
             step()
-        finally:
-            fused.LARGE = usual
 
     return plain
 

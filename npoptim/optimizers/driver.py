@@ -290,7 +290,7 @@ def _fused(
     rule: Optimizer, p: Any, g: Any, t: int, slots: State, check: _Check, in_place: bool = False
 ) -> tuple[Any, State] | None:
     """One step of one large parameter, if its lines can be recorded."""
-    if p.nbytes < fused.LARGE:
+    if p.nbytes < fused.LARGE or fused.PLAIN.get():
         return None
     return fused.advance(rule.form(p), p, g, t, slots, partial(check.block, p.shape), in_place)
 

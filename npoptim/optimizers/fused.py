@@ -10,8 +10,10 @@ An element meets the operations of the plain lines in their order; only sums dif
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -29,6 +31,9 @@ Check: TypeAlias = Callable[[Slots, int | None], None]
 
 LARGE = 4 * 2**20  #: bytes of a parameter from which on it pays
 
+#: Whether arrays of every size go by the plain lines, as they must to be looked at.
+PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
+
 #: Bytes of an operand in a block, at most: so many that threads seldom meet at the interpreter's
 #: lock, which costs them tens of microseconds, and no more than the cache can hold.
 BLOCK = 2**20
@@ -36,6 +41,16 @@ BLOCK = 2**20
 #: Bytes of all buffers, at most. That limits the blocks, so that two threads have room, and then
 #: the threads. The number of threads never changes the blocks, and so no sum either.
 SPACE = 15 * 2**19
+
+
+@contextmanager
+def plain_lines() -> Iterator[None]:
+    """In this thread, arrays of every size go by the plain lines."""
+    before = PLAIN.set(True)
+    try:
+        yield
+    finally:
+        PLAIN.reset(before)
 
 
 def advance(

@@ -12,6 +12,7 @@ from npoptim.optimizers import checks
 from npoptim.optimizers.base import Optimizer
 from npoptim.optimizers.box import pseudocode
 from npoptim.optimizers.driver import Driver
+from npoptim.optimizers.fused import plain_lines
 from npoptim.optimizers.groups import Groups
 from npoptim.trace.blocks import runs
 from npoptim.trace.difference import Difference, first_difference
@@ -61,7 +62,7 @@ def trace(opt: Driver, p: Any, g: Any, steps: int | None = None) -> Trace:
         recorder = Recorder(())
         try:
             now = gradient(p)
-            with recording(sources) as recorder:
+            with recording(sources) as recorder, plain_lines():
                 opt.step(p, now)
         except BaseException as error:
             if recorder.calls:

@@ -610,3 +610,12 @@ def test_one_element_of_many_that_is_not_finite(value, order, size):
     words = rf"gradient of 'p' is {value} at index \(33, 101\)"
     with pytest.raises(npo.NonFiniteError, match=words):
         npo.SGD(lr=0).step(np.zeros_like(g), g)
+
+
+def test_plain_lines_may_be_asked_for(small_blocks):
+    p, g, rule = np.ones(5000), np.ones(5000), npo.LAMB()
+    with fused.plain_lines():
+        assert driver._fused(rule, p, g, 1, {}, None) is None
+    assert not fused.PLAIN.get()
+    state = rule.init(p)
+    assert driver._fused(rule, p, g, 1, state, driver._Check(rule, "p")) is not None
