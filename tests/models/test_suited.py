@@ -65,14 +65,6 @@ def test_a_small_transformer_comes_near_the_trigrams_in_seconds():
     assert model.loss(params, *held_out) < trigram_loss(names) + 0.1
 
 
-@pytest.mark.slow
-def test_the_transformer_beats_the_trigrams():
-    names = data.load("names")
-    model = models.for_data("transformer", names)
-    params = fit(model, names, lr=3e-3, steps=2000)
-    assert model.loss(params, names.x_test, names.y_test) < trigram_loss(names) - 0.1
-
-
 def test_every_name_suits_some_data_and_all_data_suit_a_name():
     pairs = {(name, which) for which in data.names() for name in fitting(data.load(which))}
     assert {name for name, _ in pairs} == set(models.names())
