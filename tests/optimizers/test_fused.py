@@ -619,3 +619,31 @@ def test_plain_lines_may_be_asked_for(small_blocks):
     assert not fused.PLAIN.get()
     state = rule.init(p)
     assert driver._fused(rule, p, g, 1, state, driver._Check(rule, "p")) is not None
+
+
+@pytest.mark.parametrize(("own", "count"), [(1, 1), (3, 3), (4, 4), (9, 4)])
+def test_a_thread_for_each_core_of_this_process_up_to_four(own, count, monkeypatch):
+    monkeypatch.delenv("NPOPTIM_THREADS", raising=False)
+    asked = []
+
+    def affinity(process):
+        asked.append(process)
+        return set(range(own))
+
+    monkeypatch.setattr("os.sched_getaffinity", affinity, raising=False)
+    assert cores() == count
+    assert asked == [0]
+
+
+@pytest.mark.parametrize(("known", "count"), [(None, 1), (2, 2), (64, 4)])
+def test_where_a_process_cannot_ask_for_its_cores(known, count, monkeypatch):
+    monkeypatch.delenv("NPOPTIM_THREADS", raising=False)
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: known)
+    assert cores() == count
+
+
+@pytest.mark.parametrize("text", ["1", "2", "17"])
+def test_the_environment_says_how_many_threads(text, monkeypatch):
+    monkeypatch.setenv("NPOPTIM_THREADS", text)
+    assert cores() == int(text)
