@@ -152,12 +152,13 @@ def _advance(surface: Any, opt: Any, x: Array, steps: int) -> Trajectory:
     source = copy.deepcopy(surface)
     path = _empty(surface, _fresh(opt), x, steps)
     many = isinstance(opt, list)
-    at = _stacked(path.optimizer, x.ndim) if many else path.optimizer._rule("p").at
+    at = _stacked(path.optimizer, x.ndim) if many else _numbers_at(path.optimizer._rule("p"))
     state = fresh_state(at(1), x)
     path.states.update({k: np.full((steps, *v.shape), np.nan) for k, v in state.items()})
     records = list(path.states.items())
+    points, gradients, grad = path.x, path.g, source.grad
     for t in range(steps):
-        g = source.grad(x)
+        g = grad(x)
         with quiet():
             new, state = updated(at(t + 1), x, g, t + 1, state)
         if new.shape != x.shape or state.keys() != path.states.keys():
@@ -166,7 +167,7 @@ def _advance(surface: Any, opt: Any, x: Array, steps: int) -> Trajectory:
                 f"the state {sorted(state)}; they must stay {x.shape} and {sorted(path.states)}."
             )
         x = new
-        path.g[t], path.x[t + 1] = g, x
+        gradients[t], points[t + 1] = g, x
         for slot, record in records:
             record[t] = state[slot]
     with quiet():
@@ -189,6 +190,11 @@ def _blank(path: Trajectory) -> None:
 
 def _fresh(opt: Any) -> Any:
     return [rule.fresh() for rule in opt] if isinstance(opt, list) else opt.fresh()
+
+
+def _numbers_at(rule: Optimizer) -> Any:
+    """t -> the rule with numbers in the place of its schedules."""
+    return rule.at if rule.at(1) is not rule else lambda t: rule
 
 
 def _stacked(rules: list[Optimizer], ndim: int) -> Any:

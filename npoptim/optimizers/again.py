@@ -14,7 +14,9 @@ from operator import setitem
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import ndarray
 
+from npoptim.optimizers import checks
 from npoptim.optimizers.quiet import QUIET, VARIABLE
 
 if TYPE_CHECKING:
@@ -24,32 +26,40 @@ if TYPE_CHECKING:
 NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
 SMALL = 2**14  #: bytes of a parameter up to which looking again would be felt
-FEW = 8  #: elements up to which Python's floats are faster than NumPy's sum
 
-Seen = list[tuple[str, Any, tuple[int, ...], Any]]  # name, parameter (weakly), shape, dtype
+#: parameter -> itself (weakly), shape, dtype, and slot, shape and dtype of all it remembers
+Seen = dict[str, tuple[Any, tuple[int, ...], Any, list[tuple[str, tuple[int, ...], Any]]]]
 
 
-def recognizable(params: Mapping[str, Any]) -> Seen:
-    """These parameters, if every one of them is small and computed in as it is."""
-    for p in params.values():
-        if type(p) is not np.ndarray or p.ndim == 0 or p.nbytes > SMALL or p.dtype not in NATIVE:
-            return []
-    return [(name, weakref.ref(p), p.shape, p.dtype) for name, p in params.items()]
+def recognizable(params: Mapping[str, Any], state: Mapping[str, Mapping[str, Any]]) -> Seen:
+    """What to know the arrays of this step by at the next, if all are computed in as they are."""
+    if any(type(p) is not ndarray or p.dtype not in NATIVE for p in params.values()):
+        return {}
+    slots = {name: [(k, x.shape, x.dtype) for k, x in state[name].items()] for name in params}
+    return {name: (weakref.ref(p), p.shape, p.dtype, slots[name]) for name, p in params.items()}
+
+
+def small(params: Mapping[str, Any]) -> bool:
+    """Whether to take the next step here."""
+    return VARIABLE is not None and all(p.ndim > 0 and p.nbytes <= SMALL for p in params.values())
 
 
 def again(driver: Driver, params: Mapping[str, Any], grads: Mapping[str, Any]) -> bool:
     """Take a step, if these are the arrays of the last one and nothing is unusual."""
     memory = driver._memory
     seen, held = memory.seen, memory.state
-    if not len(seen) == len(params) == len(grads) == len(held) or VARIABLE is None:
+    if not len(seen) == len(params) == len(grads) == len(held):
         return False
     t = memory.t + 1
-    rules = driver._rules(held, t)
-    targets, values, state = [], [], {}
-    numbers: list[float] = []
+    rules = driver._rules(seen, t)
+    state: dict[str, Any] = {}
+    numbers: list[float] = []  # if their sum is finite, so are they
+    targets: list[Any] = [vars(memory)] * 2
+    keys: list[Any] = ["t", "state"]
+    values: list[Any] = [t, state]
     before = VARIABLE.set(QUIET)
     try:
-        for name, ref, shape, dtype in seen:
+        for name, (ref, shape, dtype, like) in seen.items():
             p, g, slots = params.get(name), grads.get(name), held.get(name)
             if (
                 p is None
@@ -57,39 +67,39 @@ def again(driver: Driver, params: Mapping[str, Any], grads: Mapping[str, Any]) -
                 or p.shape != shape
                 or p.dtype is not dtype
                 or not p.flags.writeable
-                or type(g) is not np.ndarray
+                or type(g) is not ndarray
                 or g.shape != shape
                 or g.dtype is not dtype
                 or slots is None
             ):
                 return False
             new, after = rules[name].form(p)[1](p, g, t, **slots)
-            if type(new) is not np.ndarray or new.shape != shape or new.dtype is not dtype:
+            if type(new) is not ndarray or new.shape != shape or new.dtype is not dtype:
                 return False
-            if len(after) != len(slots):
+            if len(after) != len(like):
                 return False
-            for slot, like in slots.items():
-                x: Any = after.get(slot)
-                if type(x) is not np.ndarray or x.shape != like.shape or x.dtype is not like.dtype:
+            arrays = [g, new]
+            for slot, wide, kind in like:
+                x = after.get(slot)
+                if type(x) is not ndarray or x.shape != wide or x.dtype is not kind:
                     return False
                 if x.base is not None or x is p or x is g:  # somebody else's memory
                     return False
-            if len(shape) == 1 and shape[0] <= FEW:
-                numbers += g.tolist()
-                numbers += new.tolist()
-                for x in after.values():
+                arrays.append(x)
+            if p.size <= checks.FEW:
+                for x in arrays:
                     numbers += x.tolist() if x.ndim == 1 else x.ravel().tolist()
             else:
-                numbers += [np.add.reduce(x, axis=None) for x in (g, new, *after.values())]
+                numbers += map(np.vdot, arrays, arrays)
             targets.append(p)
+            keys.append(...)
             values.append(new)
             state[name] = after
         if not math.isfinite(sum(numbers)):
             return False
     finally:
         VARIABLE.reset(before)
-    own, whole = vars(memory), [...] * len(targets)
-    write((*targets, own, own), (*whole, "t", "state"), (*values, t, state))
+    write(targets, keys, values)
     return True
 
 

@@ -63,9 +63,9 @@ class Optimizer(Driver, ABC):
 
     def form(self, p: Array) -> tuple[Callable[..., State], Callable[..., Step]]:
         """`init` and `update` for an array: the vector box's below two axes, where there is one."""
-        if p.ndim < 2 and hasattr(self, "update_vector"):
-            return self.init_vector, self.update_vector  # type: ignore[attr-defined]
-        return self.init, self.update
+        if p.ndim > 1 or not hasattr(self, "update_vector"):
+            return self.init, self.update
+        return self.init_vector, self.update_vector  # type: ignore[attr-defined]
 
     def at(self, t: int) -> Self:
         """The rule at step `t`: itself, or with numbers in the place of its schedules.

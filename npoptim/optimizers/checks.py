@@ -309,11 +309,14 @@ def _overlaps_itself(p: Any) -> bool:
     return False
 
 
+FEW = 8  #: elements up to which Python's floats are faster than NumPy's sum
+
+
 def finite(x: Any) -> bool:
     """Whether every element is finite; a device array is taken at its word."""
     if not isinstance(x, np.ndarray):
         return True  # looking would be a round trip to the host
-    if x.size <= 8 and x.itemsize <= 8:  # a longdouble may be no float and yet finite
+    if x.size <= FEW and x.itemsize <= 8:  # a longdouble may be no float and yet finite
         return all(map(math.isfinite, x.ravel().tolist()))
     # a finite sum says yes at once, and one of squares sooner
     with quiet():
@@ -321,14 +324,18 @@ def finite(x: Any) -> bool:
     return math.isfinite(total) or bool(np.isfinite(x).all())
 
 
-def not_finite(x: Any, what: str, why: str = "", before: int = 0, shape: Any = None) -> NoReturn:
+def not_finite(
+    x: Any, what: str, why: str = "", before: int = 0, shape: Any = None, begun: bool = False
+) -> NoReturn:
     """NonFiniteError that names the first offending element.
 
-    `x` may be a block of an array of that `shape`, with so many elements `before` it.
+    `x` may be a block of an array of that `shape`, with so many elements `before` it; `begun`
+    says that other arrays or blocks have been written.
     """
     i = int(np.argmin(np.isfinite(x)))
     at = tuple(map(int, np.unravel_index(before + i, shape or x.shape)))
-    raise NonFiniteError(f"{what} is {x.flat[i]} at index {at}{why}; nothing was changed.")
+    end = "" if begun else "; nothing was changed"
+    raise NonFiniteError(f"{what} is {x.flat[i]} at index {at}{why}{end}.")
 
 
 def all_finite(x: Any, what: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from npoptim.optimizers import checks, fused
-from npoptim.optimizers.again import NATIVE, Seen, again, recognizable, write
+from npoptim.optimizers.again import NATIVE, Seen, again, recognizable, small, write
 from npoptim.optimizers.blocks import BLOCK, update_in_blocks
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Memory:
         """Drop what only saves work: it is found again at the next step."""
         self.checked: tuple[Any, ...] = ()  # hyper-parameters seen valid
         self.schedules: list[str] = []  # those that are schedules
-        self.seen: Seen = []  # the parameters of the last step, if small
+        self.seen: Seen = {}  # the parameters of the last step
+        self.small = False  # whether all of them are
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("t", "state", "layout", "broken")
@@ -106,7 +107,7 @@ class Driver:
             params, grads = {"p": params}, {"p": grads}
         elif not type(params) is type(grads) is dict:
             params, grads = checks.named(params, "params"), checks.named(grads, "grads")
-        if memory.seen and again(self, params, grads):
+        if memory.small and again(self, params, grads):
             return
         self._check(params, grads)
         if np.memmap in map(type, params.values()):
@@ -126,9 +127,10 @@ class Driver:
                 new, state[name] = _advance(rules[name], name, q, g, t, slots)
                 targets.append(p)
                 values.append(new if new.dtype is p.dtype else _cast(name, new, p))
-        layout, seen = memory.layout or _layout(params), recognizable(params)
+        layout, seen = memory.layout or _layout(params), recognizable(params, state)
         own, whole = vars(memory), [...] * len(targets)
         news = {"t": t, "state": state, "layout": layout, "seen": seen}
+        news["small"] = bool(seen) and small(params)
         write([*targets, *[own] * len(news)], [*whole, *news], [*values, *news.values()])
 
     def _check(self, params: dict[str, Any], grads: dict[str, Any]) -> None:
@@ -140,8 +142,7 @@ class Driver:
             checks.parameter(name, p)
         if memory.layout:
             checks.layout(params, memory.layout)
-        seen = {name: ref for name, ref, *_ in memory.seen}
-        if any(name not in seen or seen[name]() is not p for name, p in params.items()):
+        if not all(k in memory.seen and memory.seen[k][0]() is p for k, p in params.items()):
             checks.no_overlap(params)
         if grads.keys() != params.keys():
             checks.same_names(grads, params, "grads must have the names of params")
@@ -161,7 +162,7 @@ class Driver:
         with interrupts_wait():
             for name, p, q, g, slots in work:
                 rule = rules[name]
-                check = _Check(rule, name)
+                check = _Check(rule, name, in_place=True, begun=bool(done))
                 try:
                     if q is p and (fast := _fused(rule, p, g, t, slots, check, in_place=True)):
                         _, slots = fast
@@ -172,7 +173,7 @@ class Driver:
                         new, slots = _advance(rule, name, q, g, t, slots)
                         p[...] = _cast(name, new, p)
                 except BaseException as error:
-                    if done or check.passed:
+                    if check.begun:
                         memory.broken = (
                             f"step {t} failed at parameter {name!r} after writing had begun: "
                             f"{done or 'none'} are at step {t}, {name!r} may be half-written, the "
@@ -298,40 +299,41 @@ def _fused(
 class _Check:
     """Errors unless a rule kept shapes, dtypes and slots, and all it returned is finite."""
 
-    __slots__ = ("name", "passed", "rule")
+    __slots__ = ("begun", "in_place", "name", "rule")
 
-    def __init__(self, rule: Optimizer, name: str) -> None:
-        self.rule, self.name, self.passed = rule, name, False
+    def __init__(
+        self, rule: Optimizer, name: str, in_place: bool = False, begun: bool = False
+    ) -> None:
+        self.rule, self.name, self.in_place = rule, name, in_place
+        self.begun = begun  # whether anything may have been written
 
     def __call__(self, new: Any, after: State, p: Any, before: State) -> None:
         if not _alike(new, p):
             _changed(new, p, f"{self._who} returned {self.name!r}")
-        if not checks.finite(new):
-            checks.not_finite(new, f"{self.name!r} after the step", _REMEDY)
+        self._finite(None, new)
         if after.keys() != before.keys():
             checks.same_names(after, before, f"{self._who} must return the state it was given")
         for slot, x in after.items():
             if not _alike(x, before[slot]):
                 _changed(x, before[slot], f"{self._who} returned state {slot!r}")
-            if not checks.finite(x):
-                checks.not_finite(x, f"state {slot!r} of {self.name!r} after the step", _REMEDY)
-        self.passed = True
+            self._finite(slot, x)
+        self.begun |= self.in_place
 
     def block(self, shape: Any, results: dict[str | None, Any], first: int | None) -> None:
         """The same for results known to be alike: whole, or blocks from element `first` on."""
         for slot, x in results.items():
-            if not checks.finite(x):
-                what = repr(self.name) if slot is None else f"state {slot!r} of {self.name!r}"
-                where = (first or 0, x.shape if first is None else shape)
-                checks.not_finite(x, f"{what} after the step", _REMEDY, *where)
-        self.passed = self.passed or first is not None
+            self._finite(slot, x, first or 0, x.shape if first is None else shape)
+        self.begun |= self.in_place and first is not None
+
+    def _finite(self, slot: str | None, x: Any, before: int = 0, shape: Any = None) -> None:
+        if not checks.finite(x):
+            what = repr(self.name) if slot is None else f"state {slot!r} of {self.name!r}"
+            why = ": the gradient or lr is too large, or eps too small"
+            checks.not_finite(x, f"{what} after the step", why, before, shape, self.begun)
 
     @property
     def _who(self) -> str:
         return f"{type(self.rule).__name__}.update"
-
-
-_REMEDY = ": the gradient or lr is too large, or eps too small"
 
 
 def _alike(x: Any, like: Any) -> bool:

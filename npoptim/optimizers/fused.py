@@ -36,7 +36,7 @@ PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
 
 #: Bytes of an operand in a block, at most: so many that threads seldom meet at the interpreter's
 #: lock, which costs them tens of microseconds, and no more than the cache can hold.
-BLOCK = 2**20
+BLOCK = 2**21
 
 #: Bytes of all buffers, at most. That limits the blocks, so that two threads have room, and then
 #: the threads. The number of threads never changes the blocks, and so no sum either.
@@ -65,9 +65,10 @@ def advance(
     """Parameter and memory after step number `t` of a rule's `form`, in new arrays or in place.
 
     None, with nothing done, for small arrays, for axes in another order than C's, for arrays
-    with gaps in place, and for lines that blocks cannot do. `check(arrays, first)` sees all that
-    is about to be written, by slot, the parameter under None, and may raise: blocks, with the
-    number of elements before them, and whole what has another shape, with None.
+    with gaps in place, and for lines that blocks cannot do. `check(arrays, first)` sees all
+    results, by slot, the parameter under None, and may raise: blocks, with the number of elements
+    before them, and whole what has another shape, with None. In place nothing is written before a
+    block has passed; those after it are computed where they belong, and checked there.
     """
     arrays: Slots = {None: p, **state}
     if p.nbytes < LARGE or not all(isinstance(x, np.ndarray) for x in (g, *arrays.values())):
@@ -82,6 +83,7 @@ def advance(
         return None
     if not in_place:
         arrays = {k: np.empty_like(x, subok=False) for k, x in arrays.items()}
+        step.fresh = True
     with ThreadPoolExecutor(threads) as pool:
         after = step.run(arrays, check, threads, pool)
     return after.pop(None), after
@@ -99,7 +101,13 @@ class Step:
         new, memory = update(P, G, t, **slots)
         self.before: Slots = {None: P, **slots}
         after: Slots = {None: new, **memory}
-        self.results = {k: x if x.fn else np.positive(x) for k, x in after.items()}
+        self.results, taken = {}, set[Lazy]()
+        for k, x in after.items():
+            while not x.fn or x in taken:  # each has an array of its own
+                x = np.positive(x)
+            taken.add(x)
+            self.results[k] = x
+        self.fresh = False  # whether nothing is lost if arrays are written to
         lines, tape.lines = [*tape.lines.values()], {}  # else a cycle would keep arrays alive
         self.sums = [x for x in lines if x.total]
         operands = [a for x in lines if x.full for a in x.args if not a.full]
@@ -133,11 +141,7 @@ class Step:
             sums = [x for x in self.sums if x.passes == n + 1 <= last]
             later = [x for x in self.sums if n + 1 < x.passes <= last]
             done = self.made(waiting, sums, later) if n < last else waiting
-            targets = {k: self.view(arrays[k]) for k in done}
-            write = partial(self.write, targets, check)
-            Pass(self, [*done.values(), *sums]).run(write, threads, pool)
-            for k, target in targets.items():
-                self.results[k].value = target
+            Pass(self, done, arrays, sums).run(check, threads, pool)
             waiting = {k: x for k, x in waiting.items() if k not in done}
         return {k: x.known() if k in small else arrays[k] for k, x in self.results.items()}
 
@@ -150,19 +154,21 @@ class Step:
         read = {a for x in then.keys() - set(done.values()) for a in x.wide}
         return {} if any(self.before[k] in read for k in done) else done
 
-    def write(self, targets: Slots, check: Check, block: slice, results: list[Array]) -> None:
-        if targets:
-            check(dict(zip(targets, results, strict=False)), block.start * self.row)
-            for target, x in zip(targets.values(), results, strict=False):
-                target[block] = x
-
 
 class Pass:
     """Lines, and where each finds its operands: numbers, slices of arrays, a thread's buffers."""
 
-    def __init__(self, step: Step, roots: list[Lazy]) -> None:
-        self.step, self.roots = step, roots
+    def __init__(self, step: Step, done: Slots, arrays: Slots, sums: list[Lazy]) -> None:
+        self.step, self.done, self.sums = step, done, sums
+        self.targets = {x: step.view(arrays[k]) for k, x in done.items()}
+        roots = [*done.values(), *sums]
         lines = needed(roots, {})
+        read = {a: i for i, x in enumerate(lines) for a in x.wide}  # by which line at last
+        turn = {x: i for i, x in enumerate(lines)}
+        #: whether a block has passed; those after it are computed where they belong
+        self.begun = step.fresh
+        #: results that replace what no later line reads
+        self.free = [x for k, x in done.items() if read.get(step.before[k], 0) <= turn[x]]
         self.buffers, self.dtypes = assigned(lines, roots)
         self.width = max(1, sum(dtype.itemsize for dtype in self.dtypes))  # bytes by element
         rows = max(1, min(BLOCK // step.itemsize, SPACE // 2 // self.width) // step.row)
@@ -192,31 +198,40 @@ class Pass:
             self.sliced[x] = np.empty(x.shape, x.dtype)
         return x.fn if x.fn is squares else partial(np.add.reduce, **x.options | {"axis": axis})
 
-    def run(self, write: Callable[..., None], threads: int, pool: ThreadPoolExecutor) -> None:
-        """Do all blocks, hand what becomes of the roots to `write`, and add up the sums."""
+    def run(self, check: Check, threads: int, pool: ThreadPoolExecutor) -> None:
+        """Do all blocks, write what is done, and add up the sums."""
         rows = self.blocks[0].stop
 
         def worker() -> Callable[[int], None]:
             own = [np.empty((rows, *self.step.rest), dtype) for dtype in self.dtypes]
-            return lambda i: write(self.blocks[i], self.block(i, self.blocks[i], own))
+            return lambda i: self.block(i, self.blocks[i], own, check)
 
         threads = min(threads, SPACE // (rows * self.step.row * self.width))
         share(len(self.blocks), worker, threads, pool)
-        for x in (x for x in self.roots if x.total):
+        for x, target in self.targets.items():
+            x.value = target
+        for x in self.sums:
             if x in self.parts:  # in float64, whatever they are
                 wide = np.promote_types(x.dtype, float)
                 self.sliced[x] = np.add.reduce(self.parts[x], 0, wide).astype(x.dtype)
             x.value = self.sliced[x]
 
-    def block(self, i: int, block: slice, own: list[Array]) -> list[Array]:
-        """The roots' values in a block."""
+    def block(self, i: int, block: slice, own: list[Array], check: Check) -> None:
+        """Compute a block, check it, and write what is not yet where it belongs."""
         frame = self.fixed | {x: a[block] for x, a in self.sliced.items()}
         frame |= {x: a[i, ...] for x, a in self.parts.items()}
         frame |= {x: own[b][: block.stop - block.start] for x, b in self.buffers.items()}
+        targets = {x: target[block] for x, target in self.targets.items()}
+        if self.begun:
+            frame |= {x: targets.pop(x) for x in self.free}
         find = frame.__getitem__
         for fn, x in self.calls:
             fn(*map(find, x.args), out=find(x))
-        return [frame[x] for x in self.roots]
+        if self.done:
+            check({k: frame[x] for k, x in self.done.items()}, block.start * self.step.row)
+            self.begun = True
+        for x, target in targets.items():
+            target[...] = frame[x]
 
 
 def needed(roots: Iterable[Lazy], found: dict[Lazy, None]) -> dict[Lazy, None]:

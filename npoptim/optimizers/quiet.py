@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,9 @@ class _Quiet:
         VARIABLE.reset(self.before)
 
 
-def quiet() -> Any:
-    """A context without NumPy's warnings."""
-    return np.errstate(all="ignore") if VARIABLE is None else _Quiet()
+def _context(variable: Any) -> Any:
+    return _Quiet if variable is not None else partial(np.errstate, all="ignore")
+
+
+#: `with quiet():` is a block without NumPy's warnings.
+quiet = _context(VARIABLE)

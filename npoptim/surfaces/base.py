@@ -104,8 +104,8 @@ class Surface(ABC):
         slope = np.empty_like(at)
         with quiet():
             slope[0], slope[1] = self.slope(at[0], at[1])
-        if x.shape == self.shape:
-            return slope.reshape(x.shape)
+        if at.ndim > x.ndim:
+            return slope[..., 0]
         return slope.reshape(math.prod(self.shape), -1).T.copy().reshape(x.shape)
 
     def distance(self, x: ArrayLike) -> Any:

@@ -33,8 +33,8 @@ class Rosenbrock(Surface):
         return (1 - x) ** 2 + 100 * (y - x**2) ** 2
 
     def slope(self, x: Array, y: Array) -> tuple[Any, Any]:
-        gap = y - x**2
-        return 2 * (x - 1) - 400 * x * gap, 200 * gap
+        gap = y - x**2  # and floats below: ints take NumPy longer
+        return 2.0 * (x - 1.0) - 400.0 * x * gap, 200.0 * gap
 
 
 class Beale(Surface):
