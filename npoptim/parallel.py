@@ -27,21 +27,30 @@ Arrays = dict[str, Array]
 #: Where launchers say how many processes they started: MPICH, Intel MPI and MS-MPI; Open MPI; srun.
 LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 
+#: A batch is computed in so many pieces, or in the next multiple of the ranks.
+PIECES = 4
+
 
 class DataParallel:
     """A model whose batches are shared among the ranks of an MPI communicator.
 
     It trains like the model itself: every rank calls `npoptim.train` with the
-    same arguments, the seed included. A rank takes its share of the rows of
-    each batch (`batch_size` is that of all ranks together); its gradients weigh
-    as many terms as their mean has (`model.count(y)`), and one Allreduce of
-    all gradients and the loss gives every rank the mean over the whole batch.
-    On one rank the numbers are those of the model itself, bit for bit; on
-    several they differ by the rounding of the sums.
+    same arguments, the seed included. Each batch (`batch_size` is that of all
+    ranks together) is cut into pieces of consecutive rows: 4, or the next
+    multiple of the ranks. A rank computes the gradients of its pieces, one
+    after the other; they weigh as many terms as their mean has
+    (`model.count(y)`), and one Allreduce of all gradients and the loss, in
+    float64, gives every rank the mean over the whole batch.
 
-    `comm` is an mpi4py communicator, by default that of all processes that
-    mpiexec started. Every `check_every` batches, from the first on, the ranks
-    compare checksums of weights and batch.
+    So 1, 2 and 4 ranks compute the same pieces, and get the same weights in
+    float32 and float16, bit for bit: float64 holds the sum of a few such
+    numbers exactly, or so nearly that, once rounded, it hardly ever tells in
+    which order they came. Weights in float64 differ by rounding, and so do
+    other numbers of ranks and the model itself, on one piece.
+
+    `comm` is an mpi4py communicator, by default `world()`; where that is None
+    the numbers are those of the model itself. Every `check_every` batches,
+    from the first on, the ranks compare checksums of weights and batch.
 
     Li et al., PyTorch Distributed, VLDB 2020, https://arxiv.org/abs/2006.15704,
     describe the same scheme with the transfer hidden behind the backward pass,
@@ -86,7 +95,7 @@ class DataParallel:
         return self.rank == 0
 
     def loss_and_grads(self, params: Arrays, x: Any, y: Any) -> tuple[float, Arrays]:
-        """Loss and gradients of the whole batch (x, y), of which this rank computes its share.
+        """Loss and gradients of the whole batch (x, y), of which this rank computes its pieces.
 
         Raises RuntimeError on every rank when weights or batch are not the
         same on all, and TypeError for arrays that are not NumPy's.
@@ -101,16 +110,19 @@ class DataParallel:
         terms = self.model.count(y)
         if not terms:  # no rank has anything to say: the model's own error, on every rank
             return self.model.loss_and_grads(params, x, y)  # type: ignore[no-any-return]
-        rows = slice(*(len(y) * r // self.ranks for r in (self.rank, self.rank + 1)))
-        x, y = x[rows], y[rows]
-        n = self.model.count(y)
-        if n:
-            loss, grads = self.model.loss_and_grads(params, x, y)
-            for name, part in parts.items():
-                part[...] = grads[name] * (n / terms)
-            message[-1] = loss * (n / terms)
+        each = -(-PIECES // self.ranks)  # pieces of a rank
+        first, pieces = self.rank * each, self.ranks * each
+        ends = [len(y) * i // pieces for i in range(first, first + each + 1)]
+        for i, j in pairwise(ends):
+            n = self.model.count(y[i:j])
+            if n:
+                loss, grads = self.model.loss_and_grads(params, x[i:j], y[i:j])
+                for name, part in parts.items():
+                    part += n * grads[name].astype(part.dtype, copy=False)
+                message[-1] += n * loss
         total = np.empty_like(message)
         self.comm.Allreduce(message, total)
+        total /= terms  # weights that are whole numbers round nothing before
         parts = _parts(total, params)
         means = {name: g.astype(params[name].dtype, copy=False) for name, g in parts.items()}
         return float(total[-1]), means
@@ -138,14 +150,16 @@ class DataParallel:
 def world() -> Any:
     """The communicator of all processes that mpiexec started; None for a process that is alone.
 
-    mpi4py is imported only where a launcher has left its mark, or the program
-    has imported it already.
+    A process is alone, and does not import mpi4py here, where no launcher says
+    that it started several, `python -m mpi4py` does not run the program, and
+    the program has not imported mpi4py.MPI. Otherwise one rank is a
+    communicator too.
 
     Raises ModuleNotFoundError under mpiexec without mpi4py, and OSError
     where mpi4py finds no MPI or another one than mpiexec's.
     """
     started = max((int(os.environ.get(name, 1)) for name in LAUNCHERS), default=1)
-    if started < 2 and "mpi4py.MPI" not in sys.modules:
+    if started < 2 and not {"mpi4py.run", "mpi4py.MPI"} & sys.modules.keys():
         return None
     need("mpi4py", extra="mpi")
     try:
@@ -159,7 +173,7 @@ def world() -> Any:
             f"mpiexec started {started} processes, but mpi4py sees one: its MPI library and "
             f"mpiexec are of different makes. Use the mpiexec that belongs to mpi4py's."
         )
-    return comm if comm.Get_size() > 1 else None
+    return comm
 
 
 @contextmanager
@@ -174,7 +188,7 @@ def aborting(comm: Any = None) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if comm is not None:
+        if comm is not None and comm.Get_size() > 1:
             who = f"rank {comm.Get_rank()} of {comm.Get_size()}"
             sys.stdout.flush()
             sys.stderr.write(f"{who} failed:\n{traceback.format_exc()}")
@@ -190,7 +204,7 @@ def _message(params: Mapping[str, Array]) -> tuple[Array, Arrays]:
             raise TypeError(
                 f"DataParallel sends NumPy arrays only. Got {type(p).__name__} for {name!r}."
             )
-    dtype = np.result_type(np.float32, *(p.dtype for p in params.values()))
+    dtype = np.result_type(np.float64, *(p.dtype for p in params.values()))
     message = np.zeros(sum(p.size for p in params.values()) + 1, dtype)
     return message, _parts(message, params)
 

@@ -203,7 +203,7 @@ def _ranks() -> Any:
     from npoptim.parallel import world
 
     comm = world()
-    if comm is None:
+    if comm is None or comm.Get_size() < 2:
         raise UsageError(
             "--executor mpi needs several ranks: "
             "mpiexec -n 4 python -m mpi4py -m npoptim sweep … --executor mpi."

@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     if comm is not None and comm.Get_rank() > 0:
         return 0
     about = f"{model!r} on {data.name}, {steps} steps of {args.batch_size}, seed {args.seed}"
-    about += "" if comm is None else f", {comm.Get_size()} ranks"
+    ranks = 0 if comm is None else comm.Get_size()
+    about += f", {ranks} rank{'s' * (ranks > 1)}" if ranks else ""
     title = f"{type(model).__name__} on {data.name}"
     figure = plots.curves(histories, title=title, caption=about)
     picture = save_figure(figure, args.out / f"train_{args.model}_{data.name}_{args.optimizer}.png")
