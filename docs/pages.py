@@ -13,7 +13,7 @@ import numpy as np
 
 import npoptim as npo
 from npoptim import recipes
-from npoptim.optimizers.driver import fresh_state
+from npoptim.optimizers.advance import fresh_state
 from npoptim.race import race
 from npoptim.view import stepper as trace_page
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from npoptim import schedules
 from npoptim.optimizers import box
+from npoptim.optimizers.advance import fresh_state
 from npoptim.optimizers.base import Optimizer
 from npoptim.optimizers.checks import all_finite
-from npoptim.optimizers.driver import fresh_state
 from npoptim.standin import DeviceArray
 
 Array = NDArray[Any]
@@ -90,7 +90,7 @@ def update_once(rule: Any, p: Any, g: Any, t: int, state: Any) -> tuple[Any, Any
 
 def _source(function: Any) -> ast.Module | None:
     try:
-        return ast.parse(textwrap.dedent(inspect.getsource(function)))
+        return box.parsed(textwrap.dedent(inspect.getsource(function)))  # type: ignore[no-any-return]
     except (OSError, TypeError):
         return None  # typed into a session that keeps no source
 

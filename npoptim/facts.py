@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npoptim.contract import fail, update_once
-from npoptim.optimizers.driver import fresh_state
+from npoptim.optimizers.advance import fresh_state
 
 Array = NDArray[Any]
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from npoptim import surfaces
 from npoptim.optimizers import get_optimizer
 from npoptim.optimizers import optimizers as registered
+from npoptim.optimizers.advance import compute_dtype, fresh_state
 from npoptim.optimizers.base import Optimizer
-from npoptim.optimizers.driver import compute_dtype, fresh_state
 from npoptim.surfaces.base import Surface
 from npoptim.trajectory import Trajectory, run
 

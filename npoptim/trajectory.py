@@ -12,8 +12,9 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
 from npoptim import surfaces
+from npoptim.optimizers.advance import fresh_state, updated
 from npoptim.optimizers.base import Optimizer, State
-from npoptim.optimizers.driver import Driver, fresh_state, updated
+from npoptim.optimizers.driver import Driver
 from npoptim.optimizers.quiet import quiet
 
 Array = NDArray[Any]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from npoptim.optimizers.base import Optimizer
 
 _MACHINERY = {
+    "advance",
     "again",
     "base",
     "blocks",

@@ -17,13 +17,11 @@ import numpy as np
 from numpy import ndarray
 
 from npoptim.optimizers import checks
+from npoptim.optimizers.advance import NATIVE
 from npoptim.optimizers.quiet import QUIET, VARIABLE
 
 if TYPE_CHECKING:
     from npoptim.optimizers.driver import Driver
-
-#: dtypes that are computed in as they are
-NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
 SMALL = 2**14  #: bytes of a parameter up to which looking again would be felt
 

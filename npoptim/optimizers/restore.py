@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from npoptim.optimizers import checks
-from npoptim.optimizers.driver import Driver, Memory, compute_dtype, fresh_state
+from npoptim.optimizers.advance import compute_dtype, fresh_state
+from npoptim.optimizers.driver import Driver, Memory
 
 PARTS = ("optimizer", "t", "layout", "state")
 

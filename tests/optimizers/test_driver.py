@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import npoptim as npo
-from npoptim.optimizers import blocks, driver
+from npoptim.optimizers import advance, blocks, driver
 
 RULES = list(npo.optimizers().values())
 every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda c: c.__name__)
@@ -102,7 +102,7 @@ def test_blocks_equal_the_whole_bit_for_bit(rule, dtype, order, monkeypatch):
     grads = [np.array(rng.normal(size=p.shape), dtype) for _ in range(3)]
     results = []
     for block in (blocks.BLOCK, 10**9):
-        monkeypatch.setattr(driver, "BLOCK", block)
+        monkeypatch.setattr(advance, "BLOCK", block)
         opt, q = rule(), p.copy(order="K")
         for g in grads:
             opt.step(q, g)
@@ -759,7 +759,7 @@ def test_a_large_step_copies_nothing(rule, layout, monkeypatch):
 @pytest.mark.parametrize("other", ["f4", "f8", "i2"])
 def test_only_what_is_of_another_dtype_is_copied(dtype, other):
     p, g = np.ones(2, dtype), np.ones(2, other)
-    q, h, slots = driver._ready(npo.Momentum(), "p", p, g, None)
+    q, h, slots = advance.ready(npo.Momentum(), "p", p, g, None)
     native = {"f2": "f4", ">f8": "f8"}.get(dtype, dtype)
     assert q.dtype == h.dtype == slots["v"].dtype == native
     assert (q is p) == (native == dtype)

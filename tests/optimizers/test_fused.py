@@ -13,6 +13,7 @@ import pytest
 
 import npoptim as npo
 from npoptim.optimizers import driver, fused
+from npoptim.optimizers.advance import Check, _fused
 from npoptim.optimizers.base import Optimizer, norm, rms
 from npoptim.optimizers.threads import cores, share
 from npoptim.standin import DeviceArray
@@ -596,7 +597,7 @@ def test_an_interrupted_thread_stops_the_others(above, monkeypatch):
     def block(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(driver._Check, "block", block)
+    monkeypatch.setattr(Check, "block", block)
     with pytest.raises(KeyboardInterrupt):
         opt.step(p, g)
     assert opt.t == 1
@@ -624,10 +625,10 @@ def test_one_element_of_many_that_is_not_finite(value, order, size):
 def test_plain_lines_may_be_asked_for(small_blocks):
     p, g, rule = np.ones(5000), np.ones(5000), npo.LAMB()
     with fused.plain_lines():
-        assert driver._fused(rule, p, g, 1, {}, None) is None
+        assert _fused(rule, p, g, 1, {}, None) is None
     assert not fused.PLAIN.get()
     state = rule.init(p)
-    assert driver._fused(rule, p, g, 1, state, driver._Check(rule, "p")) is not None
+    assert _fused(rule, p, g, 1, state, Check(rule, "p")) is not None
 
 
 @pytest.mark.parametrize(("own", "count"), [(1, 1), (3, 3), (4, 4), (9, 4)])
