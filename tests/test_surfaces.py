@@ -208,6 +208,30 @@ def test_a_batch_has_the_bits_of_single_points(s):
             assert bits(of(given)) == expected, f"{of.__name__}, {layout}"
 
 
+QUICK = [s for s in ALL if getattr(s.slope, "polynomial", False)]
+
+
+@pytest.mark.parametrize("s", QUICK, ids=repr)
+def test_polynomials_of_numbers_have_the_bits_of_arrays(s):
+    x = points(s, 20_000)  # a power in the place of a product differs at one in a thousand
+    assert np.array([s.slope(*p) for p in x.tolist()]).tobytes() == s.grad(x).tobytes()
+
+
+def test_a_slope_of_ones_own_is_no_polynomial_before_it_says_so():
+    class Steeper(surfaces.Rosenbrock):
+        def slope(self, x, y):
+            return x**4, y / 0
+
+    class Flat(surfaces.Rosenbrock):
+        @surfaces.base.polynomial
+        def slope(self, x, y):
+            return 1, -2
+
+    assert len(QUICK) > 10
+    np.testing.assert_array_equal(Steeper().grad([1e200, 1.0]), [np.inf, np.inf])
+    assert Flat().grad([1, 1]).dtype == float
+
+
 @every
 def test_float32_stays_and_all_else_is_float64(s):
     x = points(s, 20)

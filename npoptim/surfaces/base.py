@@ -42,6 +42,16 @@ def real(x: ArrayLike, shape: tuple[int, ...], what: str = "x") -> Array:
     return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
 
 
+def polynomial(slope: Any) -> Any:
+    """Mark a slope of sums and products alone, with x * x for x².
+
+    It is given the numbers of a single point, not arrays of one element: the
+    same bits in a quarter of the time.
+    """
+    slope.polynomial = True
+    return slope
+
+
 class Surface(ABC):
     """A function of the plane, f, with its gradient derived by hand.
 
@@ -100,6 +110,8 @@ class Surface(ABC):
     def grad(self, x: ArrayLike) -> Array:
         """The gradient at x, shape of x."""
         x = real(x, self.shape)
+        if x.ndim == 1 and x.dtype is FLOAT and getattr(self.slope, "polynomial", False):
+            return np.array(self.slope(*x.tolist()), float)
         at = self._coordinates(x)
         slope = np.empty_like(at)
         with quiet():

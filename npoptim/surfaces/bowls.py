@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from npoptim.optimizers.checks import FINITE, Range, number
-from npoptim.surfaces.base import Array, Surface, constant
+from npoptim.surfaces.base import Array, Surface, constant, polynomial
 
 AT_LEAST_ONE = Range("[1, inf)", lambda x: 1 <= x < math.inf)
 
@@ -39,6 +39,7 @@ class Quadratic(Surface):
     def height(self, x: Array, y: Array) -> Any:
         return (x**2 + self.condition * y**2) / 2
 
+    @polynomial
     def slope(self, x: Array, y: Array) -> tuple[Any, Any]:
         return x, self.condition * y
 
@@ -74,6 +75,7 @@ class RotatedQuadratic(Quadratic):
         cos, sin = self._cos, self._sin
         return super().height(cos * x + sin * y, cos * y - sin * x)
 
+    @polynomial
     def slope(self, x: Array, y: Array) -> tuple[Any, Any]:
         cos, sin = self._cos, self._sin
         du, dv = super().slope(cos * x + sin * y, cos * y - sin * x)
@@ -101,6 +103,7 @@ class Booth(Surface):
     def height(self, x: Array, y: Array) -> Any:
         return (x + 2 * y - 7) ** 2 + (2 * x + y - 5) ** 2
 
+    @polynomial
     def slope(self, x: Array, y: Array) -> tuple[Any, Any]:
         a, b = x + 2 * y - 7, 2 * x + y - 5
         return 2 * a + 4 * b, 4 * a + 2 * b

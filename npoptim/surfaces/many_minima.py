@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npoptim.surfaces.base import Array, Surface, constant
+from npoptim.surfaces.base import Array, Surface, constant, polynomial
 
 TAU = 2 * math.pi
 
@@ -39,8 +39,9 @@ class Himmelblau(Surface):
     def height(self, x: Array, y: Array) -> Any:
         return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
 
+    @polynomial
     def slope(self, x: Array, y: Array) -> tuple[Any, Any]:
-        a, b = x**2 + y - 11, x + y**2 - 7
+        a, b = x * x + y - 11, x + y * y - 7
         return 4 * x * a + 2 * b, 2 * a + 4 * y * b
 
 
@@ -128,8 +129,9 @@ class StyblinskiTang(Surface):
     def height(self, x: Array, y: Array) -> Any:
         return (x**2 * (x**2 - 16) + 5 * x + y**2 * (y**2 - 16) + 5 * y) / 2
 
+    @polynomial
     def slope(self, x: Array, y: Array) -> tuple[Any, Any]:
-        return 2 * x * (x**2 - 8) + 2.5, 2 * y * (y**2 - 8) + 2.5
+        return 2 * x * (x * x - 8) + 2.5, 2 * y * (y * y - 8) + 2.5
 
 
 class ThreeHumpCamel(Surface):
@@ -153,5 +155,6 @@ class ThreeHumpCamel(Surface):
     def height(self, x: Array, y: Array) -> Any:
         return x**2 * (2 - x**2 * (1.05 - x**2 / 6)) + x * y + y**2
 
+    @polynomial
     def slope(self, x: Array, y: Array) -> tuple[Any, Any]:
-        return x * (4 - x**2 * (4.2 - x**2)) + y, x + 2 * y
+        return x * (4 - x * x * (4.2 - x * x)) + y, x + 2 * y

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from npoptim.surfaces.base import Array, Surface, constant
+from npoptim.surfaces.base import Array, Surface, constant, polynomial
 
 NOWHERE = constant(np.empty((0, 2)))
 
@@ -33,6 +33,7 @@ class Saddle(Surface):
     def height(self, x: Array, y: Array) -> Any:
         return x**2 - y**2
 
+    @polynomial
     def slope(self, x: Array, y: Array) -> tuple[Any, Any]:
         return 2 * x, -2 * y
 
@@ -59,5 +60,6 @@ class MonkeySaddle(Surface):
     def height(self, x: Array, y: Array) -> Any:
         return x * (x**2 - 3 * y**2)
 
+    @polynomial
     def slope(self, x: Array, y: Array) -> tuple[Any, Any]:
-        return 3 * (x**2 - y**2), -6 * x * y
+        return 3 * (x * x - y * y), -6 * x * y

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npoptim.surfaces.base import Array, Surface, constant
+from npoptim.surfaces.base import Array, Surface, constant, polynomial
 
 
 class Rosenbrock(Surface):
@@ -32,9 +32,10 @@ class Rosenbrock(Surface):
     def height(self, x: Array, y: Array) -> Any:
         return (1 - x) ** 2 + 100 * (y - x**2) ** 2
 
+    @polynomial
     def slope(self, x: Array, y: Array) -> tuple[Any, Any]:
-        gap = y - x**2  # and floats below: ints take NumPy longer
-        return 2.0 * (x - 1.0) - 400.0 * x * gap, 200.0 * gap
+        gap = y - x * x
+        return 2 * (x - 1) - 400 * x * gap, 200 * gap
 
 
 class Beale(Surface):
@@ -61,14 +62,15 @@ class Beale(Surface):
         a, b, c = self._residuals(x, y)
         return a**2 + b**2 + c**2
 
+    @polynomial
     def slope(self, x: Array, y: Array) -> tuple[Any, Any]:
         a, b, c = self._residuals(x, y)
-        dx = 2 * (a * (y - 1) + b * (y**2 - 1) + c * (y * y**2 - 1))
-        dy = 2 * x * (a + 2 * b * y + 3 * c * y**2)
+        dx = 2 * (a * (y - 1) + b * (y * y - 1) + c * (y * (y * y) - 1))
+        dy = 2 * x * (a + 2 * b * y + 3 * c * (y * y))
         return dx, dy
 
     def _residuals(self, x: Array, y: Array) -> tuple[Any, Any, Any]:
-        return 1.5 - x * (1 - y), 2.25 - x * (1 - y**2), 2.625 - x * (1 - y * y**2)
+        return 1.5 - x * (1 - y), 2.25 - x * (1 - y * y), 2.625 - x * (1 - y * (y * y))
 
 
 class Ravine(Surface):
