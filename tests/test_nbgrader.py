@@ -17,7 +17,7 @@ gradebook = pytest.importorskip("nbgrader.api", reason="nbgrader is not installe
 
 COURSE = Path(__file__).parents[1] / "notebooks" / "homework"
 NAME = "04_adam"
-TIMEOUT = 20  # the endless submission waits so long in each of three cells
+TIMEOUT = 20  # the endless submission waits so long, once
 CONFIG = f"""
 c = get_config()
 c.CourseDirectory.course_id = "npoptim"
@@ -45,7 +45,14 @@ def course(tmp_path_factory):
     }.items():
         path = root / "submitted" / student / NAME / f"{NAME}.ipynb"
         path.parent.mkdir(parents=True)
-        text = json.dumps(handed_in(root, right), ensure_ascii=False)
+        notebook = handed_in(root, right)
+        if student == "loop":  # it would wait in these cells too, and they give no points
+            tried = [c for c in notebook["cells"] if "MyAdam" in "".join(c["source"])]
+            untried = [c for c in tried if c["cell_type"] == "code" and not role(c)]
+            assert len(untried) == 2
+            for cell in untried:
+                cell["source"] = []
+        text = json.dumps(notebook, ensure_ascii=False)
         assert old in text
         path.write_text(text.replace(old, new) if old else text, encoding="utf-8")
     nbgrader(root, "autograde", NAME)
