@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Iterable, Mapping
+from itertools import starmap
 from operator import setitem
 from typing import TYPE_CHECKING, Any
 
@@ -25,16 +26,23 @@ if TYPE_CHECKING:
 
 SMALL = 2**14  #: bytes of a parameter up to which looking again would be felt
 
-#: parameter -> itself (weakly), shape, dtype, and slot, shape and dtype of all it remembers
-Seen = dict[str, tuple[Any, tuple[int, ...], Any, list[tuple[str, tuple[int, ...], Any]]]]
+Look = tuple[Any, tuple[int, ...], Any]  # slot, shape, dtype
+#: parameter -> itself (weakly), shape, dtype, all it remembers, whether these are few numbers each
+Seen = dict[str, tuple[Any, tuple[int, ...], Any, list[Look], bool]]
 
 
 def recognizable(params: Mapping[str, Any], state: Mapping[str, Mapping[str, Any]]) -> Seen:
     """What to know the arrays of this step by at the next, if all are computed in as they are."""
-    if any(type(p) is not ndarray or p.dtype not in NATIVE for p in params.values()):
-        return {}
-    slots = {name: [(k, x.shape, x.dtype) for k, x in state[name].items()] for name in params}
-    return {name: (weakref.ref(p), p.shape, p.dtype, slots[name]) for name, p in params.items()}
+    seen: Seen = {}
+    for name, p in params.items():
+        if type(p) is not ndarray or p.dtype not in NATIVE:
+            return {}
+        slots = [(k, x.shape, x.dtype) for k, x in state[name].items()]
+        few = p.size <= checks.FEW and all(
+            len(s) == 1 for s in (p.shape, *(s for _, s, _ in slots))
+        )
+        seen[name] = weakref.ref(p), p.shape, p.dtype, slots, few
+    return seen
 
 
 def small(params: Mapping[str, Any]) -> bool:
@@ -45,19 +53,16 @@ def small(params: Mapping[str, Any]) -> bool:
 def again(driver: Driver, params: Mapping[str, Any], grads: Mapping[str, Any]) -> bool:
     """Take a step, if these are the arrays of the last one and nothing is unusual."""
     memory = driver._memory
-    seen, held = memory.seen, memory.state
-    if not len(seen) == len(params) == len(grads) == len(held):
+    seen, held, t, own = memory.seen, memory.state, memory.t + 1, memory.__dict__
+    if not len(seen) == len(params) == len(grads):
         return False
-    t = memory.t + 1
-    rules = driver._rules(seen, t)
     state: dict[str, Any] = {}
     numbers: list[float] = []  # if their sum is finite, so are they
-    targets: list[Any] = [vars(memory)] * 2
-    keys: list[Any] = ["t", "state"]
-    values: list[Any] = [t, state]
+    changes: list[tuple[Any, Any, Any]] = [(own, "t", t), (own, "state", state)]
+    rules = driver._rules(seen, t)
     before = VARIABLE.set(QUIET)
     try:
-        for name, (ref, shape, dtype, like) in seen.items():
+        for rule, (name, (ref, shape, dtype, looks, few)) in zip(rules, seen.items()):  # noqa: B905
             p, g, slots = params.get(name), grads.get(name), held.get(name)
             if (
                 p is None
@@ -71,36 +76,34 @@ def again(driver: Driver, params: Mapping[str, Any], grads: Mapping[str, Any]) -
                 or slots is None
             ):
                 return False
-            new, after = rules[name].form(p)[1](p, g, t, **slots)
+            new, after = rule.form(p)[1](p, g, t, **slots)
             if type(new) is not ndarray or new.shape != shape or new.dtype is not dtype:
                 return False
-            if len(after) != len(like):
+            if len(after) != len(looks):
                 return False
             arrays = [g, new]
-            for slot, wide, kind in like:
+            for slot, wide, kind in looks:
                 x = after.get(slot)
                 if type(x) is not ndarray or x.shape != wide or x.dtype is not kind:
                     return False
                 if x.base is not None or x is p or x is g:  # somebody else's memory
                     return False
                 arrays.append(x)
-            if p.size <= checks.FEW:
+            if few:
                 for x in arrays:
-                    numbers += x.tolist() if x.ndim == 1 else x.ravel().tolist()
+                    numbers += x.tolist()
             else:
                 numbers += map(np.vdot, arrays, arrays)
-            targets.append(p)
-            keys.append(...)
-            values.append(new)
+            changes.append((p, ..., new))
             state[name] = after
         if not math.isfinite(sum(numbers)):
             return False
     finally:
         VARIABLE.reset(before)
-    write(targets, keys, values)
+    write(changes)
     return True
 
 
-def write(targets: Iterable[Any], keys: Iterable[Any], values: Iterable[Any]) -> None:
+def write(changes: Iterable[tuple[Any, Any, Any]]) -> None:
     """`target[key] = value` for all of them, with no line of Python for a signal to come in."""
-    any(map(setitem, targets, keys, values))
+    any(starmap(setitem, changes))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from operator import is_not
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
@@ -75,11 +74,14 @@ class Optimizer(Driver, ABC):
         SGD(lr=0.5)
         """
         memory = self._memory
-        values, checked = tuple(vars(self).values()), memory.checked
-        if len(values) != len(checked) or any(map(is_not, values, checked)):
+        try:
+            known = self.__dict__ == memory.checked
+        except ValueError:  # a whole array in the place of a number
+            known = False
+        if not known:
             for name, value in self.hyper().items():
                 checks.hyper(type(self), name, value)
-            memory.checked = values
+            memory.checked = dict(vars(self))
             memory.schedules = [k for k, v in self.hyper().items() if checks.has_schedule(v)]
         if not memory.schedules:
             return self
@@ -103,8 +105,8 @@ class Optimizer(Driver, ABC):
     def _rule(self, name: str) -> Optimizer:
         return self
 
-    def _rules(self, names: Iterable[str], t: int) -> dict[str, Optimizer]:
-        return dict.fromkeys(names, self.at(t))
+    def _rules(self, names: Collection[str], t: int) -> list[Optimizer]:
+        return [self.at(t)] * len(names)
 
 
 def norm(x: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ class Memory:
 
     def forget(self) -> None:
         """Drop what only saves work: it is found again at the next step."""
-        self.checked: tuple[Any, ...] = ()  # hyper-parameters seen valid
+        self.checked: dict[str, Any] = {}  # hyper-parameters seen valid
         self.schedules: list[str] = []  # those that are schedules
         self.seen: Seen = {}  # the parameters of the last step
         self.small = False  # whether all of them are
@@ -116,23 +116,21 @@ class Driver:
         rules = self._rules(params, t)
         with np.errstate(all="ignore"):
             work = [
-                (name, p, *ready(rules[name], name, p, grads[name], memory.state.get(name)))
-                for name, p in params.items()
+                (name, p, *ready(rule, name, p, grads[name], memory.state.get(name)))
+                for (name, p), rule in zip(params.items(), rules, strict=True)
             ]
             if _above(work, ATOMIC):
                 self._step_one_by_one(work, rules, t)
                 return
-            targets, values, state = [], [], {}
-            for name, p, q, g, slots in work:
-                rule = rules[name]
+            changes: list[tuple[Any, Any, Any]] = []
+            state: dict[str, State] = {}
+            for (name, p, q, g, slots), rule in zip(work, rules, strict=True):
                 new, state[name] = advance(rule, q, g, t, slots, Check(rule, name))
-                targets.append(p)
-                values.append(new if new.dtype is p.dtype else cast(name, new, p))
-        layout, seen = memory.layout or _layout(params), recognizable(params, state)
-        own, whole = vars(memory), [...] * len(targets)
-        news = {"t": t, "state": state, "layout": layout, "seen": seen}
-        news["small"] = bool(seen) and small(params)
-        write([*targets, *[own] * len(news)], [*whole, *news], [*values, *news.values()])
+                changes.append((p, ..., new if new.dtype is p.dtype else cast(name, new, p)))
+        seen = recognizable(params, state)
+        news = {"t": t, "state": state, "layout": memory.layout or _layout(params)}
+        news |= {"seen": seen, "small": bool(seen) and small(params)}
+        write([*changes, *((vars(memory), key, value) for key, value in news.items())])
 
     def _check(self, params: dict[str, Any], grads: dict[str, Any]) -> None:
         """Errors unless everything about both dicts is in order."""
@@ -150,19 +148,18 @@ class Driver:
         for name, p in params.items():
             checks.gradient(name, grads[name], p)
 
-    def _rules(self, names: Iterable[str], t: int) -> dict[str, Optimizer]:
+    def _rules(self, names: Collection[str], t: int) -> list[Optimizer]:
         """The rule of every parameter at step `t`, schedules resolved once each."""
-        found = {name: self._rule(name) for name in names}
-        at = {id(rule): rule.at(t) for rule in {id(r): r for r in found.values()}.values()}
-        return {name: at[id(rule)] for name, rule in found.items()}
+        found = [self._rule(name) for name in names]
+        at = {key: rule.at(t) for key, rule in {id(rule): rule for rule in found}.items()}
+        return [at[id(rule)] for rule in found]
 
-    def _step_one_by_one(self, work: list[Any], rules: dict[str, Optimizer], t: int) -> None:
+    def _step_one_by_one(self, work: list[Any], rules: list[Optimizer], t: int) -> None:
         memory = self._memory
         done: list[str] = []
         work = [(*rest, _apart(g, work), slots) for *rest, g, slots in work]
         with interrupts_wait():
-            for name, p, q, g, slots in work:
-                rule = rules[name]
+            for (name, p, q, g, slots), rule in zip(work, rules, strict=True):
                 begun = bool(done)
                 check = Check(rule, name, begun, in_place=True)
                 try:

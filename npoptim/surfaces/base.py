@@ -110,7 +110,8 @@ class Surface(ABC):
     def grad(self, x: ArrayLike) -> Array:
         """The gradient at x, shape of x."""
         x = real(x, self.shape)
-        if x.ndim == 1 and x.dtype is FLOAT and getattr(self.slope, "polynomial", False):
+        one = type(x) is np.ndarray and x.ndim == 1 and x.dtype is FLOAT
+        if one and getattr(self.slope, "polynomial", False):
             return np.array(self.slope(*x.tolist()), float)
         at = self._coordinates(x)
         slope = np.empty_like(at)
