@@ -38,9 +38,8 @@ def recognizable(params: Mapping[str, Any], state: Mapping[str, Mapping[str, Any
         if type(p) is not ndarray or p.dtype not in NATIVE:
             return {}
         slots = [(k, x.shape, x.dtype) for k, x in state[name].items()]
-        few = p.size <= checks.FEW and all(
-            len(s) == 1 for s in (p.shape, *(s for _, s, _ in slots))
-        )
+        axes = {p.ndim, *(len(wide) for _, wide, _ in slots)}
+        few = p.size <= checks.FEW and axes == {1}
         seen[name] = weakref.ref(p), p.shape, p.dtype, slots, few
     return seen
 
@@ -59,10 +58,10 @@ def again(driver: Driver, params: Mapping[str, Any], grads: Mapping[str, Any]) -
     state: dict[str, Any] = {}
     numbers: list[float] = []  # if their sum is finite, so are they
     changes: list[tuple[Any, Any, Any]] = [(own, "t", t), (own, "state", state)]
-    rules = driver._rules(seen, t)
+    every = zip(driver._rules(seen, t), seen.items())  # noqa: B905  # `strict` takes time
     before = VARIABLE.set(QUIET)
     try:
-        for rule, (name, (ref, shape, dtype, looks, few)) in zip(rules, seen.items()):  # noqa: B905
+        for rule, (name, (ref, shape, dtype, looks, few)) in every:
             p, g, slots = params.get(name), grads.get(name), held.get(name)
             if (
                 p is None
