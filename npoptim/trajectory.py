@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -153,24 +154,28 @@ def _advance(surface: Any, opt: Any, x: Array, steps: int) -> Trajectory:
     source = copy.deepcopy(surface)
     path = _empty(surface, _fresh(opt), x, steps)
     many = isinstance(opt, list)
-    at = _stacked(path.optimizer, x.ndim) if many else _numbers_at(path.optimizer._rule("p"))
-    state = fresh_state(at(1), x)
+    rules = path.optimizer if many else [path.optimizer._rule("p")]
+    at = partial(_stacked, rules, x.ndim) if many else rules[0].at
+    changes = any(rule.at(1) is not rule for rule in rules)  # by schedules
+    rule = at(1)
+    update, state = rule.form(x)[1], fresh_state(rule, x)
     path.states.update({k: np.full((steps, *v.shape), np.nan) for k, v in state.items()})
-    records = list(path.states.items())
-    points, gradients, grad = path.x, path.g, source.grad
-    for t in range(steps):
-        g = grad(x)
-        with quiet():
-            new, state = updated(at(t + 1), x, g, t + 1, state)
-        if new.shape != x.shape or state.keys() != path.states.keys():
-            raise TypeError(
-                f"{type(at(t + 1)).__name__}.update returned a point of shape {new.shape} with "
-                f"the state {sorted(state)}; they must stay {x.shape} and {sorted(path.states)}."
-            )
-        x = new
-        gradients[t], points[t + 1] = g, x
-        for slot, record in records:
-            record[t] = state[slot]
+    records, slots = list(path.states.items()), path.states.keys()
+    points, gradients, grad, shape = path.x, path.g, source.grad, x.shape
+    with quiet():
+        for t in range(1, steps + 1):
+            if changes:
+                update = at(t).form(x)[1]
+            g = grad(x)
+            x, state = updated(update, x, g, t, state)
+            if x.shape != shape or state.keys() != slots:
+                raise TypeError(
+                    f"{type(rule).__name__}.update returned a point of shape {x.shape} with the "
+                    f"state {sorted(state)}; they must stay {shape} and {sorted(slots)}."
+                )
+            gradients[t - 1], points[t] = g, x
+            for slot, record in records:
+                record[t - 1] = state[slot]
     with quiet():
         path.f[1:] = surface.f(path.x[1:])
     _blank(path)
@@ -193,13 +198,8 @@ def _fresh(opt: Any) -> Any:
     return [rule.fresh() for rule in opt] if isinstance(opt, list) else opt.fresh()
 
 
-def _numbers_at(rule: Optimizer) -> Any:
-    """t -> the rule with numbers in the place of its schedules."""
-    return rule.at if rule.at(1) is not rule else lambda t: rule
-
-
-def _stacked(rules: list[Optimizer], ndim: int) -> Any:
-    """t -> one rule whose hyper-parameters are those of all `rules`, one a row of the points."""
+def _stacked(rules: list[Optimizer], ndim: int, t: int) -> Optimizer:
+    """A rule whose numbers at step `t` are those of all `rules`, one for each row of the points."""
 
     def stack(values: tuple[Any, ...]) -> Any:
         if isinstance(values[0], tuple):
@@ -207,14 +207,8 @@ def _stacked(rules: list[Optimizer], ndim: int) -> Any:
         same = all(v == values[0] for v in values)
         return values[0] if same else _Numbers(values, ndim)
 
-    def at(t: int) -> Optimizer:
-        now = [rule.at(t).hyper() for rule in rules]
-        return rules[0].replace(**{k: stack(tuple(h[k] for h in now)) for k in now[0]})
-
-    if any(rule.at(1) is not rule for rule in rules):
-        return at
-    fixed = at(1)
-    return lambda t: fixed
+    now = [rule.at(t).hyper() for rule in rules]
+    return rules[0].replace(**{k: stack(tuple(h[k] for h in now)) for k in now[0]})
 
 
 class _Numbers(NDArrayOperatorsMixin):

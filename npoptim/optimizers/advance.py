@@ -32,15 +32,14 @@ def fresh_state(rule: Optimizer, p: Any) -> State:
     return {k: _array(x) for k, x in state.items()}
 
 
-def updated(rule: Optimizer, p: Any, g: Any, t: int, slots: State) -> tuple[Any, State]:
-    """What `update` returns, if it is a parameter and a memory."""
-    result: Any = rule.form(p)[1](p, g, t, **slots)
+def updated(update: Any, p: Any, g: Any, t: int, slots: State) -> tuple[Any, State]:
+    """What a rule's `update` returns, if it is a parameter and a memory."""
+    result: Any = update(p, g, t, **slots)
     if type(result) is tuple and len(result) == 2 and isinstance(result[1], dict):
         return result
+    rule = type(getattr(update, "__self__", update)).__name__
     what = type(result).__name__ if result is not None else None
-    raise TypeError(
-        f"{type(rule).__name__}.update must return p and a dict of the state. Got {what} instead."
-    )
+    raise TypeError(f"{rule}.update must return p and a dict of the state. Got {what} instead.")
 
 
 def ready(
@@ -72,7 +71,7 @@ def advance(
         new, after = np.empty_like(p), {k: np.empty_like(p) for k in slots}
         update_in_blocks(update, p, g, t, slots, new, after, check)
         return new, after
-    new, after = updated(rule, p, g, t, slots)
+    new, after = updated(update, p, g, t, slots)
     if p.ndim == 0:  # NumPy turns arrays without axes into scalars
         new, after = _array(new), {k: _array(x) for k, x in after.items()}
     check(new, after, p, slots)

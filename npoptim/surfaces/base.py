@@ -109,10 +109,10 @@ class Surface(ABC):
 
     def grad(self, x: ArrayLike) -> Array:
         """The gradient at x, shape of x."""
+        one = type(x) is np.ndarray and x.dtype is FLOAT and x.shape == (2,)
+        if one and hasattr(self.slope, "polynomial"):
+            return np.array(self.slope(*x.tolist()), float)  # type: ignore[union-attr]
         x = real(x, self.shape)
-        one = type(x) is np.ndarray and x.ndim == 1 and x.dtype is FLOAT
-        if one and getattr(self.slope, "polynomial", False):
-            return np.array(self.slope(*x.tolist()), float)
         at = self._coordinates(x)
         slope = np.empty_like(at)
         with quiet():
