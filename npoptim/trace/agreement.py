@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from npoptim.optimizers.box import DRIVER_LINES
 from npoptim.trace.lines import Line, Part, Trace, canonical, in_paper, is_start, known_names
 from npoptim.trace.maths import compute
-from npoptim.trace.notation import parse, targets
+from npoptim.trace.notation import parse, reads, targets
 from npoptim.trace.values import summary
 
 _GRADIENT = DRIVER_LINES[1]
@@ -47,8 +48,8 @@ def apart(a: Any, b: Any, rtol: float, beside: Any = 0.0) -> tuple[int, ...] | N
 def check_box(trace: Trace) -> None:
     """BoxError unless every line of the box, computed from what its code read, gives its value.
 
-    Also for a line of the box that no code carries, and for code without a
-    line of the box.
+    Also for a line of the box that no code carries, for code without a line
+    of the box, and for code in another order than the box, where that matters.
     """
     for part in trace.parts:
         _check_part(part)
@@ -65,6 +66,18 @@ def _check_part(part: Part) -> None:
             _check_line(number, text, lines, part)
         elif began or not is_start(text):
             raise BoxError(f"line {number} of the box, {text}, has no code.")
+    _check_order(part)
+
+
+def _check_order(part: Part) -> None:
+    last = {line.number: i for i, line in enumerate(part.lines)}
+    for first, second in combinations((n for n in part.box if n in last), 2):
+        one, other = part.box[first], part.box[second]
+        new, newer = set(targets(one)), set(targets(other))
+        if last[second] < last[first] and (new & (newer | reads(other)) or newer & reads(one)):
+            raise BoxError(
+                f"the code runs line {second}, {other}, before line {first}, {one}, on its own."
+            )
 
 
 def _check_line(number: int, text: str, lines: list[Line], part: Part) -> None:

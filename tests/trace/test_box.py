@@ -153,6 +153,39 @@ def test_lines_without_code_and_code_without_lines(old, new, message, make):
         check_box(make.steps(make.telling(make.edited(npo.Adam, (old, new)))))
 
 
+def swapped(cls, i, j, make):
+    """The rule with two lines of the box, and the numbers in its code, in each other's place."""
+    box = boxes(cls)[0]
+    return make.edited(
+        cls,
+        *[(f" {n}  {box[n]}\n", f" {n}  {box[m]}\n") for n, m in ((i, j), (j, i))],
+        (f"# line {i}\n", "# line I\n"),
+        (f"# line {j}\n", f"# line {i}\n"),
+        ("# line I\n", f"# line {j}\n"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cls", "i", "j"),
+    [
+        (npo.Momentum, 4, 5),
+        (npo.Nesterov, 4, 5),
+        (npo.Adam, 5, 7),
+        (npo.AdamW, 6, 8),
+        (npo.Lion, 4, 6),  # c would be computed from the new m
+        (npo.LAMB, 10, 11),
+    ],
+)
+def test_lines_of_the_box_in_another_order_than_the_code(cls, i, j, make):
+    with pytest.raises(BoxError, match=f"the code runs line {j}, .*, before line {i}, "):
+        check_box(make.steps(make.telling(swapped(cls, i, j, make))))
+
+
+def test_lines_that_do_not_need_each_other_come_in_any_order(make):
+    check_box(make.steps(make.telling(swapped(npo.Adam, 5, 6, make))))
+    check_box(make.steps(make.telling(swapped(npo.LAMB, 7, 8, make))))
+
+
 def test_a_value_of_another_shape_is_another_value(make):
     wrong = make.edited(
         npo.LARS, ("+ wd * norm(p))  # line 4", "+ wd * norm(p)) + 0 * p  # line 4")
