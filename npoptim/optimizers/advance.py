@@ -37,9 +37,9 @@ def updated(update: Any, p: Any, g: Any, t: int, slots: State) -> tuple[Any, Sta
     result: Any = update(p, g, t, **slots)
     if type(result) is tuple and len(result) == 2 and isinstance(result[1], dict):
         return result
-    rule = type(getattr(update, "__self__", update)).__name__
+    name = getattr(update, "__qualname__", "update").rpartition("<locals>.")[2]
     what = type(result).__name__ if result is not None else None
-    raise TypeError(f"{rule}.update must return p and a dict of the state. Got {what} instead.")
+    raise TypeError(f"{name} must return p and a dict of the state. Got {what} instead.")
 
 
 def ready(
@@ -119,16 +119,17 @@ class Check:
         self.rule, self.name, self.in_place = rule, name, in_place
         self.begun = begun  # whether anything may have been written
 
-    def __call__(self, new: Any, after: State, p: Any, before: State) -> None:
+    def __call__(self, new: Any, after: State, p: Any, before: State, *where: Any) -> None:
+        """`where` a block lies: elements before it, shape of the whole, order."""
         if not _alike(new, p):
             _changed(new, p, f"{self._who} returned {self.name!r}")
-        self._finite(None, new)
+        self._finite(None, new, *where)
         if after.keys() != before.keys():
             checks.same_names(after, before, f"{self._who} must return the state it was given")
         for slot, x in after.items():
             if not _alike(x, before[slot]):
                 _changed(x, before[slot], f"{self._who} returned state {slot!r}")
-            self._finite(slot, x)
+            self._finite(slot, x, *where)
         self.begun |= self.in_place
 
     def block(self, shape: Any, results: dict[str | None, Any], first: int | None) -> None:
@@ -137,11 +138,13 @@ class Check:
             self._finite(slot, x, first or 0, x.shape if first is None else shape)
         self.begun |= self.in_place and first is not None
 
-    def _finite(self, slot: str | None, x: Any, before: int = 0, shape: Any = None) -> None:
+    def _finite(
+        self, slot: str | None, x: Any, before: int = 0, shape: Any = None, order: Any = "C"
+    ) -> None:
         if not checks.finite(x):
             what = repr(self.name) if slot is None else f"state {slot!r} of {self.name!r}"
             why = ": the gradient or lr is too large, or eps too small"
-            checks.not_finite(x, f"{what} after the step", why, before, shape, self.begun)
+            checks.not_finite(x, f"{what} after the step", why, before, shape, order, self.begun)
 
     @property
     def _who(self) -> str:

@@ -22,22 +22,23 @@ def update_in_blocks(
     state: dict[str, Array],
     out: Array,
     memory: dict[str, Array],
-    check: Callable[[Array, dict[str, Array], Array, dict[str, Array]], None],
+    check: Callable[..., None],
 ) -> None:
     """Run `update` block by block and write what it returns to `out` and `memory`.
 
     All arrays have the shape of `p`; `out` and `memory` may be `p` and `state`
     themselves and must be laid out like `p`. `check` sees what `update` made
-    of every block, and the block, before anything of it is written.
+    of every block, the block, and where it lies, before anything of it is written.
     """
     flat, rows = _flat(p)
+    order = "F" if p.flags.fnc else "C"
     P, G, target = flat(p), flat(g), flat(out)
     before, after = ({k: flat(x) for k, x in tree.items()} for tree in (state, memory))
     for start in range(0, len(P), rows):
         block = slice(start, start + rows)
         old = {k: x[block] for k, x in before.items()}
         new, slots = update(P[block], G[block], t, **old)
-        check(new, slots, P[block], old)
+        check(new, slots, P[block], old, start * (p.size // len(P)), p.shape, order)
         target[block] = new
         for name, x in after.items():
             x[block] = slots[name]

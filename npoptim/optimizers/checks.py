@@ -6,7 +6,7 @@ import difflib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -325,15 +325,21 @@ def finite(x: Any) -> bool:
 
 
 def not_finite(
-    x: Any, what: str, why: str = "", before: int = 0, shape: Any = None, begun: bool = False
+    x: Any,
+    what: str,
+    why: str = "",
+    before: int = 0,
+    shape: Any = None,
+    order: Literal["C", "F"] = "C",
+    begun: bool = False,
 ) -> NoReturn:
     """NonFiniteError that names the first offending element.
 
-    `x` may be a block of an array of that `shape`, with so many elements `before` it; `begun`
-    says that other arrays or blocks have been written.
+    `x` may be a block of an array of that `shape`, with so many elements `before` it in that
+    `order`; `begun` says that other arrays or blocks have been written.
     """
     i = int(np.argmin(np.isfinite(x)))
-    at = tuple(map(int, np.unravel_index(before + i, shape or x.shape)))
+    at = tuple(map(int, np.unravel_index(before + i, shape or x.shape, order)))
     end = "" if begun else "; nothing was changed"
     raise NonFiniteError(f"{what} is {x.flat[i]} at index {at}{why}{end}.")
 

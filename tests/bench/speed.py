@@ -34,7 +34,7 @@ TAIL = """
 - On two numbers, time is Python's and NumPy's cost of a call, not arithmetic. A fused C++ step of one call stays
   ahead of any rule written as ten lines.
 - A single point of a polynomial surface, Rosenbrock's among them, is given to `slope` as two Python numbers: the same
-  sums and products, the same bits, a fifth of the time that arrays of one element take.
+  sums and products, the same bits, in a fraction of the time that arrays of one element take.
 - torch's `fused=True` steps pass once over memory. NumPy passes once for every operation, in blocks that stay in the
   cache; SGD and Momentum, which do next to no arithmetic, show the difference most.
 - Results in blocks equal the plain lines bit for bit for element rules; norms and means differ by rounding.

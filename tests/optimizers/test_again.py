@@ -215,6 +215,16 @@ def test_methods_that_return_nothing_are_named(stage, message):
         npo.run("rosenbrock", Unwritten(stage=stage))
 
 
+def test_an_update_that_is_no_method_is_told_too():
+    class Static(Optimizer):
+        @staticmethod
+        def update(p, g, t):
+            return p - g
+
+    with pytest.raises(TypeError, match=r"^Static\.update must return p and a dict"):
+        Static().step(np.ones(2), np.ones(2))
+
+
 @pytest.mark.parametrize(("n", "short"), [(2**11, True), (2**11 + 1, False)])
 def test_only_small_parameters_take_the_shorter_way(n, short, ways):
     p, opt = np.ones(n), npo.SGD()
@@ -237,9 +247,10 @@ class Spoils(Optimizer):
     """Does not look at the gradient; at step 2 something of the parameter that begins with 1 is NaN."""
 
     what: object = None
+    axes: int = 1
 
     def init(self, p):
-        return {"m": np.zeros_like(p), "row": np.zeros((1, p.size), p.dtype)}
+        return {"m": np.zeros_like(p), "row": np.zeros((1, 3)[-int(self.axes) :], p.dtype)}
 
     def update(self, p, g, t, m, row):
         bad = np.where(t == 2 and p.flat[0] == 1, np.nan, 0.0)
@@ -250,10 +261,11 @@ class Spoils(Optimizer):
 
 @pytest.mark.parametrize("what", ["g", "p", "m", "row", None])
 @pytest.mark.parametrize("shape", [(2,), (8,), (9,), (2, 2)])
+@pytest.mark.parametrize("axes", [1, 2])
 @pytest.mark.parametrize("first", ["a", "b"])
-def test_whatever_is_not_finite_is_found(what, shape, first, ways):
+def test_whatever_is_not_finite_is_found(what, shape, axes, first, ways):
     params = {k: np.full(shape, 1.0 if k == first else 2.0) for k in "ab"}
-    grads, opt = {k: np.ones(shape) for k in "ab"}, Spoils(what)
+    grads, opt = {k: np.ones(shape) for k in "ab"}, Spoils(what, axes)
     opt.step(params, grads)
     if what == "g":
         grads[first].flat[-1] = np.nan

@@ -1,5 +1,7 @@
 """The box in the docstring is the documented one, and the code carries its numbers."""
 
+import ast
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,11 @@ def test_a_rule_without_a_box_comes_first(monkeypatch):
     real = box.boxes
     monkeypatch.setattr(box, "boxes", lambda cls: [] if cls is npo.CAME else real(cls))
     assert list(npo.optimizers())[:2] == ["came", "sgd"]
+
+
+@pytest.mark.parametrize(("mode", "kind"), [((), ast.Module), (("eval",), ast.Expression)])
+def test_source_is_parsed_in_the_mode_asked_for(mode, kind):
+    assert type(box.parsed("p - g", *mode)) is kind
 
 
 def test_tags_over_several_source_lines():

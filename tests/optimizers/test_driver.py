@@ -358,11 +358,12 @@ def test_betas_may_hold_a_schedule():
     assert same(p, q)
 
 
-def test_a_number_assigned_behind_its_back_is_found():
+@pytest.mark.parametrize(("lr", "error"), [(-1.0, ValueError), (np.array([0.1, 0.2]), TypeError)])
+def test_a_number_assigned_behind_its_back_is_found(lr, error):
     opt, p = npo.Adam(), P.copy()
     opt.step(p, G)
-    vars(opt)["lr"] = -1.0
-    with pytest.raises(ValueError, match="lr must be"):
+    vars(opt)["lr"] = lr
+    with pytest.raises(error, match="lr must be"):
         opt.step(p, G)
     assert opt.t == 1
 
@@ -796,6 +797,35 @@ def test_what_is_half_written_is_said_in_full(first, done, others, monkeypatch):
     with pytest.raises(RuntimeError) as again:
         opt.step(params, params)
     assert str(again.value) == note
+
+
+@pytest.mark.parametrize(
+    ("rule", "size", "end"),
+    [(npo.Adam(), 1e30, "or eps too small."), (npo.SGD(lr=1.0), 1e5, "as float16.")],
+)
+def test_what_fails_after_another_was_written_owns_up_to_it(rule, size, end, monkeypatch):
+    """A memory that overflows in the second block, or a parameter that float16 cannot hold."""
+    monkeypatch.setattr(driver, "ATOMIC", 0)
+    opt, params = rule.fresh(), {"a": np.ones(2), "b": np.ones(30_000, "f2")}
+    g = np.zeros(30_000, "f4")
+    g[-1] = size
+    with pytest.raises(npo.NonFiniteError, match=r"'b' after the step is -?inf") as error:
+        opt.step(params, {"a": np.ones(2), "b": g})
+    assert str(error.value).endswith(end)  # and not with "nothing was changed"
+    assert "['a'] are at step 1" in error.value.__notes__[0]
+
+
+@pytest.mark.parametrize("layout", ["C", "F", "gaps"])
+@pytest.mark.parametrize("atomic", [driver.ATOMIC, 0])
+def test_an_index_is_that_of_the_whole_array(layout, atomic, monkeypatch):
+    monkeypatch.setattr(driver, "ATOMIC", atomic)
+    p = np.zeros((300, 200))[:, ::2] if layout == "gaps" else np.zeros((300, 100), order=layout)
+    for index in ((0, 1), (299, 98), (250, 0)):
+        g = np.zeros((300, 100))
+        g[index] = 1e200
+        with pytest.raises(npo.NonFiniteError, match=r"state 'v' of 'p' .* is inf") as error:
+            npo.Adam().step(p, g)
+        assert f" at index {index}" in str(error.value)
 
 
 def test_errors_of_large_steps_name_rule_and_parameter(monkeypatch):

@@ -15,7 +15,8 @@ import npoptim as npo
 from npoptim.optimizers import driver, fused
 from npoptim.optimizers.advance import Check, _fused
 from npoptim.optimizers.base import Optimizer, norm, rms
-from npoptim.optimizers.threads import cores, share
+from npoptim.optimizers.lazy import Lazy, Tape
+from npoptim.optimizers.threads import cores, share, squares
 from npoptim.standin import DeviceArray
 
 RULES = list(npo.optimizers().values())
@@ -173,7 +174,19 @@ class Deep(Optimizer):
         return p - second * g - 1e-3 * new, {"v": new}
 
 
-@pytest.mark.parametrize("rule", [RMSProp, AMSGrad, Swaps, Chain, Late, Deep])
+@dataclass
+class Twice(Optimizer):
+    """Keeps one line in two slots, and as the parameter."""
+
+    def init(self, p):
+        return {"v": np.zeros_like(p), "w": np.ones_like(p)}
+
+    def update(self, p, g, t, v, w):
+        new = 0.5 * v + w * g
+        return new, {"v": new, "w": new}
+
+
+@pytest.mark.parametrize("rule", [RMSProp, AMSGrad, Swaps, Chain, Late, Deep, Twice])
 @pytest.mark.parametrize("shape", [(301, 17), (40, 9, 5)], ids=str)
 @pytest.mark.parametrize("how", ["in new arrays", "in place"])
 def test_a_rule_never_seen(rule, shape, how, small_blocks):
@@ -231,6 +244,10 @@ def branches(p, g, m):
     return p - g if norm(g) > 1 else p
 
 
+def square(row):
+    return row[:, None] * row[None, :]
+
+
 UNKNOWN = {
     "another function": lambda p, g, m: p - np.cumsum(g).reshape(g.shape),
     "a norm of NumPy's": lambda p, g, m: p - g / np.linalg.norm(g),
@@ -245,6 +262,8 @@ UNKNOWN = {
     "an output given": lambda p, g, m: np.subtract(p, g, out=np.empty_like(p)),
     "a reduction of another kind": lambda p, g, m: p - g / np.maximum.reduce(g, axis=None),
     "a product of matrices": lambda p, g, m: p - 1e-3 * (g @ np.eye(g.shape[1])),
+    "a product with sums": lambda p, g, m: p - 1e-3 * (g @ square(np.sum(g, axis=0))),
+    "an inner product": lambda p, g, m: p - g * np.vdot(p, g),
     "a method": lambda p, g, m: p - g.clip(-1, 1),
     "a conversion": lambda p, g, m: p - np.asarray(g),
     "another dtype": lambda p, g, m: p - g.astype("f8").astype(p.dtype),
@@ -264,6 +283,70 @@ def test_what_blocks_cannot_do_is_left_to_the_plain_lines(lines, small_blocks):
     opt.step(p, g)
     wanted = lines(before[0], g, np.zeros_like(p))
     np.testing.assert_array_equal(p, wanted)
+
+
+KNOWN = {
+    "the length of a row": lambda p, g, m: p - g / norm(np.sum(g, axis=-1)),
+    "a choice by a sum": lambda p, g, m: p - g * np.where(norm(g) > 1, 0.5, 2.0),
+    "another axis": lambda p, g, m: p - g / np.sum(abs(g), axis=0)[None],
+}
+
+
+@pytest.mark.parametrize("lines", KNOWN.values(), ids=KNOWN)
+def test_what_is_done_to_sums_is_known(lines, small_blocks):
+    p, g = np.random.default_rng(7).normal(size=(2, 90, 11))
+    new, _ = advance(rule_of(lines), p, g, 1, {"m": p})
+    np.testing.assert_allclose(new, lines(p, g, p), rtol=1e-12)
+
+
+def test_memory_that_meets_no_element_keeps_its_shape(small_blocks):
+    class Counts(Optimizer):
+        def init(self, p):
+            return {"n": np.zeros_like(np.sum(p, keepdims=True))}
+
+        def update(self, p, g, t, n):
+            return p - g, {"n": n + 1}
+
+    p = np.ones((90, 11))
+    _, state = advance(Counts(), p, p, 1, Counts().init(p))
+    assert state["n"].tolist() == [[1.0]]
+
+
+def test_a_row_of_one_is_an_element(small_blocks):
+    class Rows(Optimizer):
+        def init(self, p):
+            return {"row": np.zeros_like(np.sum(p, axis=-1, keepdims=True))}
+
+        def update(self, p, g, t, row):
+            row = row + g
+            return p - row, {"row": row}
+
+    assert_same(run(Rows(), (3000, 1), "f8", "in place"), run(Rows(), (3000, 1), "f8", "plain"), True, "f8")  # fmt: skip
+
+
+def test_numpy_numbers_count_for_the_dtype(small_blocks):
+    """As in the plain lines, where float32 to a power of float64 is float64."""
+    p = np.ones(2000, np.float32)
+    assert advance(rule_of(lambda p, g, m: p - g**2.0), p, p, 1, {"m": p}) is not None
+    assert advance(rule_of(lambda p, g, m: p - g ** np.float64(2)), p, p, 1, {"m": p}) is None
+
+
+def test_equal_lines_are_noted_once():
+    tape = Tape((30, 20))
+    x = Lazy(tape, np.ones(tape.tiny))
+    assert 0.5 * x is 0.5 * x
+    assert np.sqrt(0.5 * x) is np.sqrt(0.5 * x)
+    assert len(tape.lines) == 3
+
+
+def test_as_few_buffers_as_will_do():
+    """A line is computed onto its operand, np.sign, which is slow there, onto another."""
+    tape = Tape((30, 20))
+    x = Lazy(tape, np.ones(tape.tiny))
+    x.value = np.ones((30, 20))
+    for y, count in (np.sqrt(abs(-x)), 1), (np.sign(-x), 2), (abs(-x + 2 * x) + 3 * x, 2):
+        _, dtypes = fused.assigned(fused.needed([y], {}), [y])
+        assert len(dtypes) == count
 
 
 def test_an_array_of_its_own_may_have_any_shape(small_blocks):
@@ -372,6 +455,13 @@ def test_sums_of_float32_are_added_up_in_float64(small_blocks):
     assert new[0] == -(2**24 + 50)
 
 
+def test_the_sum_of_a_single_block_is_numpys(small_blocks):
+    p, g = np.random.default_rng(8).normal(size=(2, 400)).astype(np.float32)
+    new, _ = advance(rule_of(lambda p, g, m: p * np.sum(g)), p, g, 1, {"m": p})
+    assert new.tobytes() == (p * np.sum(g)).tobytes()
+    assert np.sum(g) != np.sum(g, dtype=float).astype(np.float32)
+
+
 def test_powers_of_a_sum_are_those_of_the_plain_lines(small_blocks):
     """A NumPy scalar's ** is not an array's, in the last digit."""
     x = np.random.default_rng(4).uniform(1, 2, 1000)
@@ -413,6 +503,13 @@ def test_all_is_done_up_to_the_first_failure(n):
     with ThreadPoolExecutor(3) as pool, pytest.raises(ValueError, match="piece 20"):
         share(1000, lambda: do, n, pool)
     assert sorted(done) == list(range(20))
+
+
+def test_no_inner_product_is_long_enough_for_threads_of_blas(monkeypatch):
+    lengths, real = [], np.vecdot
+    monkeypatch.setattr(np, "vecdot", lambda x, y: lengths.append(x.shape[-1]) or real(x, y))
+    assert squares(np.ones(2 * 4096 + 1)) == 2 * 4096 + 1
+    assert max(lengths) == 4096
 
 
 @every_rule

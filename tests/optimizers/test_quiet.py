@@ -12,7 +12,8 @@ OFF = {"divide": "ignore", "over": "ignore", "under": "ignore", "invalid": "igno
 
 @pytest.mark.parametrize("known", [True, False])
 def test_warnings_are_off_inside(known):
-    context = quiet.quiet if known else quiet._context(None)
+    context = quiet._context(quiet.VARIABLE if known else None)
+    assert type(quiet.quiet()) is type(quiet._context(quiet.VARIABLE)())
     assert isinstance(context(), np.errstate) is not (known and quiet.VARIABLE is not None)
     with np.errstate(all="raise"):
         with context():
