@@ -153,7 +153,7 @@ def toy(rules: Iterable[str], rounds: int = 30) -> Table:
     return table
 
 
-def loop(rules: Iterable[str], rounds: int = 9, steps: int = 300) -> Table:
+def loop(rules: Iterable[str], rounds: int = 9, steps: int = 1000) -> Table:
     """Gradient, step and record on Rosenbrock."""
     table = Table(
         "Rosenbrock, step by step",

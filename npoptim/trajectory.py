@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from npoptim import surfaces
 from npoptim.optimizers.advance import fresh_state, updated
 from npoptim.optimizers.base import Optimizer, State
+from npoptim.optimizers.checks import finite
 from npoptim.optimizers.driver import Driver
 from npoptim.optimizers.quiet import quiet
 
@@ -185,13 +186,14 @@ def _advance(surface: Any, opt: Any, x: Array, steps: int) -> Trajectory:
 def _blank(path: Trajectory) -> None:
     """NaN for every number of a run from the step at which it diverged on."""
     arrays = [path.x[1:], path.g, *path.states.values()]
+    if all(map(finite, arrays)):
+        return
     bad = np.zeros(path.f[1:].shape, dtype=bool)
     for a in arrays:
         bad |= ~np.isfinite(a).all(axis=tuple(range(bad.ndim, a.ndim)))
-    if bad.any():
-        lost = np.logical_or.accumulate(bad, axis=0)
-        for a in [*arrays, path.f[1:]]:
-            a[lost] = np.nan
+    lost = np.logical_or.accumulate(bad, axis=0)
+    for a in [*arrays, path.f[1:]]:
+        a[lost] = np.nan
 
 
 def _fresh(opt: Any) -> Any:
