@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -193,6 +194,7 @@ def aborting(comm: Any = None) -> Iterator[None]:
             sys.stdout.flush()
             sys.stderr.write(f"{who} failed:\n{traceback.format_exc()}")
             sys.stderr.flush()
+            time.sleep(0.2)  # what a launcher has not read when it hears of the end is lost
             comm.Abort(1)
         raise
 

@@ -76,7 +76,8 @@ def _check_order(part: Part) -> None:
         new, newer = set(targets(one)), set(targets(other))
         if last[second] < last[first] and (new & (newer | reads(other)) or newer & reads(one)):
             raise BoxError(
-                f"the code runs line {second}, {other}, before line {first}, {one}, on its own."
+                f"the code runs line {second}, {other}, before line {first}, {one}; "
+                f"in the box it comes after."
             )
 
 
