@@ -30,8 +30,7 @@ def update_in_blocks(
     themselves and must be laid out like `p`. `check` sees what `update` made
     of every block, the block, and where it lies, before anything of it is written.
     """
-    flat, rows = _flat(p)
-    order = "F" if p.flags.fnc else "C"
+    flat, rows, order = _flat(p)
     P, G, target = flat(p), flat(g), flat(out)
     before, after = ({k: flat(x) for k, x in tree.items()} for tree in (state, memory))
     for start in range(0, len(P), rows):
@@ -44,11 +43,11 @@ def update_in_blocks(
             x[block] = slots[name]
 
 
-def _flat(p: Array) -> tuple[Callable[[Array], Array], int]:
-    """A view of `p` as a row of elements or slices in memory order; how many make a block."""
+def _flat(p: Array) -> tuple[Callable[[Array], Array], int, str]:
+    """A view of `p` as a row of elements or slices; how many make a block; their order in `p`."""
     size = max(1, BLOCK // p.itemsize)
     if p.flags.c_contiguous:
-        return lambda x: x.reshape(-1), size
+        return lambda x: x.reshape(-1), size, "C"
     if p.flags.f_contiguous:
-        return lambda x: x.T.reshape(-1), size
-    return lambda x: x, max(1, size * len(p) // p.size)
+        return lambda x: x.T.reshape(-1), size, "F"
+    return lambda x: x, max(1, size * len(p) // p.size), "C"

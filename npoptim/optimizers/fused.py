@@ -78,21 +78,21 @@ def advance(
         return None
     threads = cores()
     try:
-        step = Step(form, arrays, g, t)
+        step = Step(form, arrays, g, t, fresh=not in_place)
     except Exception:  # whatever it is, the plain lines will do it or say it
         return None
     if not in_place:
         arrays = {k: np.empty_like(x, subok=False) for k, x in arrays.items()}
-        step.fresh = True
     with ThreadPoolExecutor(threads) as pool:
         after = step.run(arrays, check, threads, pool)
     return after.pop(None), after
 
 
 class Step:
-    """A recorded step: its sums and results, and the blocks they are computed in."""
+    """A recorded step: its sums and results, and whether these go to fresh arrays."""
 
-    def __init__(self, form: Any, arrays: Slots, g: Array, t: int) -> None:
+    def __init__(self, form: Any, arrays: Slots, g: Array, t: int, fresh: bool) -> None:
+        self.fresh = fresh
         init, update = form
         tape = Tape(g.shape)
         probe = np.ones(tape.tiny, g.dtype)
@@ -107,7 +107,6 @@ class Step:
                 x = np.positive(x)
             taken.add(x)
             self.results[k] = x
-        self.fresh = False  # whether nothing is lost if arrays are written to
         lines, tape.lines = [*tape.lines.values()], {}  # else a cycle would keep arrays alive
         self.sums = [x for x in lines if x.total]
         operands = [a for x in lines if x.full for a in x.args if not a.full]
@@ -165,7 +164,7 @@ class Pass:
         lines = needed(roots, {})
         read = {a: i for i, x in enumerate(lines) for a in x.wide}  # by which line at last
         turn = {x: i for i, x in enumerate(lines)}
-        #: whether a block has passed; those after it are computed where they belong
+        #: whether blocks are computed where they belong: when one has passed, or nothing is lost
         self.begun = step.fresh
         #: results that replace what no later line reads
         self.free = [x for k, x in done.items() if read.get(step.before[k], 0) <= turn[x]]
