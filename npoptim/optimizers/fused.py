@@ -91,7 +91,7 @@ def advance(
 class Step:
     """A recorded step: its sums and results, and whether these go to fresh arrays."""
 
-    def __init__(self, form: Any, arrays: Slots, g: Array, t: int, fresh: bool) -> None:
+    def __init__(self, form: Any, arrays: Slots, g: Array, t: int, fresh: bool = True) -> None:
         self.fresh = fresh
         init, update = form
         tape = Tape(g.shape)
