@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 import npoptim as npo
 from npoptim.optimizers import fused
+from npoptim.optimizers.threads import kept
 
 Step = Callable[[], object]
 
@@ -316,7 +317,8 @@ def _optax_runs(starts: Any, steps: int) -> Step:
 
 
 def _memory(step: Step) -> int:
-    """Bytes that a step takes, at most."""
+    """Bytes that a step takes, at most, what it keeps for the next one included."""
+    kept.clear()
     tracemalloc.start()
     step()
     peak = tracemalloc.get_traced_memory()[1]

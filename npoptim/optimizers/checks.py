@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 import numpy as np
 
 from npoptim.optimizers.quiet import quiet
-from npoptim.optimizers.threads import squares
+from npoptim.optimizers.threads import total
 
 ARRAY_TYPES: set[type] = {np.ndarray, np.memmap}  # exact types; a GPU backend adds its own
 
@@ -318,10 +318,9 @@ def finite(x: Any) -> bool:
         return True  # looking would be a round trip to the host
     if x.size <= FEW and x.itemsize <= 8:  # a longdouble may be no float and yet finite
         return all(map(math.isfinite, x.ravel().tolist()))
-    # a finite sum says yes at once, and one of squares sooner
-    with quiet():
-        total = squares(x) if x.size >= 4096 and x.flags.forc else np.add.reduce(x, axis=None)
-    return math.isfinite(total) or bool(np.isfinite(x).all())
+    with quiet():  # a finite sum says yes at once
+        s = total(x) if x.size >= 4096 and x.flags.forc else np.add.reduce(x, axis=None)
+    return math.isfinite(s) or bool(np.isfinite(x).all())
 
 
 def not_finite(

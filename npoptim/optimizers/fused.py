@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -22,7 +21,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from npoptim.optimizers.lazy import Lazy, Tape, Unknown
-from npoptim.optimizers.threads import cores, share, squares
+from npoptim.optimizers.threads import buffers, cores, share, squares
 
 Array: TypeAlias = NDArray[Any]
 State: TypeAlias = dict[str, Array]
@@ -83,8 +82,7 @@ def advance(
         return None
     if not in_place:
         arrays = {k: np.empty_like(x, subok=False) for k, x in arrays.items()}
-    with ThreadPoolExecutor(threads) as pool:
-        after = step.run(arrays, check, threads, pool)
+    after = step.run(arrays, check, threads)
     return after.pop(None), after
 
 
@@ -130,7 +128,7 @@ class Step:
         x = np.ascontiguousarray(x)
         return x.reshape(-1) if self.flat else x
 
-    def run(self, arrays: Slots, check: Check, threads: int, pool: ThreadPoolExecutor) -> Slots:
+    def run(self, arrays: Slots, check: Check, threads: int) -> Slots:
         """Write the results to `arrays`, those of other shapes excepted, and return all."""
         last = max(x.passes for x in self.results.values())
         small = {k: x for k, x in self.results.items() if not x.full}
@@ -140,7 +138,7 @@ class Step:
             sums = [x for x in self.sums if x.passes == n + 1 <= last]
             later = [x for x in self.sums if n + 1 < x.passes <= last]
             done = self.made(waiting, sums, later) if n < last else waiting
-            Pass(self, done, arrays, sums).run(check, threads, pool)
+            Pass(self, done, arrays, sums).run(check, threads)
             waiting = {k: x for k, x in waiting.items() if k not in done}
         return {k: x.known() if k in small else arrays[k] for k, x in self.results.items()}
 
@@ -164,12 +162,14 @@ class Pass:
         lines = needed(roots, {})
         read = {a: i for i, x in enumerate(lines) for a in x.wide}  # by which line at last
         turn = {x: i for i, x in enumerate(lines)}
+        # from which line on a result's array may be written to, if early enough
+        after = {x: -1 if step.fresh else read.get(step.before[k], -1) for k, x in done.items()}
+        free = {x: i for x, i in after.items() if i <= turn[x]}
+        self.places, dtypes = assigned(lines, roots, free)
         #: whether blocks are computed where they belong: when one has passed, or nothing is lost
-        self.begun = step.fresh
-        #: results that replace what no later line reads
-        self.free = [x for k, x in done.items() if read.get(step.before[k], 0) <= turn[x]]
-        self.buffers, self.dtypes = assigned(lines, roots)
-        self.width = max(1, sum(dtype.itemsize for dtype in self.dtypes))  # bytes by element
+        self.begun: bool = step.fresh
+        self.dtypes = {b: x for b, x in dtypes.items() if not (step.fresh and b in free)}
+        self.width = max(1, sum(x.itemsize for x in self.dtypes.values()))  # bytes by element
         rows = max(1, min(BLOCK // step.itemsize, SPACE // 2 // self.width) // step.row)
         self.blocks = [slice(i, min(i + rows, step.length)) for i in range(0, step.length, rows)]
         self.fixed: dict[Lazy, Any] = {}
@@ -197,16 +197,19 @@ class Pass:
             self.sliced[x] = np.empty(x.shape, x.dtype)
         return x.fn if x.fn is squares else partial(np.add.reduce, **x.options | {"axis": axis})
 
-    def run(self, check: Check, threads: int, pool: ThreadPoolExecutor) -> None:
+    def run(self, check: Check, threads: int) -> None:
         """Do all blocks, write what is done, and add up the sums."""
         rows = self.blocks[0].stop
 
-        def worker() -> Callable[[int], None]:
-            own = [np.empty((rows, *self.step.rest), dtype) for dtype in self.dtypes]
-            return lambda i: self.block(i, self.blocks[i], own, check)
+        @contextmanager
+        def worker() -> Iterator[Callable[[int], None]]:
+            shape = (rows, *self.step.rest)
+            with buffers([(shape, dtype) for dtype in self.dtypes.values()]) as arrays:
+                own = dict(zip(self.dtypes, arrays, strict=True))
+                yield lambda i: self.block(i, self.blocks[i], own, check)
 
         threads = min(threads, SPACE // (rows * self.step.row * self.width))
-        share(len(self.blocks), worker, threads, pool)
+        share(len(self.blocks), worker, threads)
         for x, target in self.targets.items():
             x.value = target
         for x in self.sums:
@@ -215,14 +218,15 @@ class Pass:
                 self.sliced[x] = np.add.reduce(self.parts[x], 0, wide).astype(x.dtype)
             x.value = self.sliced[x]
 
-    def block(self, i: int, block: slice, own: list[Array], check: Check) -> None:
+    def block(self, i: int, block: slice, own: Slots, check: Check) -> None:
         """Compute a block, check it, and write what is not yet where it belongs."""
         frame = self.fixed | {x: a[block] for x, a in self.sliced.items()}
         frame |= {x: a[i, ...] for x, a in self.parts.items()}
-        frame |= {x: own[b][: block.stop - block.start] for x, b in self.buffers.items()}
+        own = {b: a[: block.stop - block.start] for b, a in own.items()}
         targets = {x: target[block] for x, target in self.targets.items()}
         if self.begun:
-            frame |= {x: targets.pop(x) for x in self.free}
+            own |= targets
+        frame |= {x: own[b] for x, b in self.places.items()}
         find = frame.__getitem__
         for fn, x in self.calls:
             fn(*map(find, x.args), out=find(x))
@@ -230,7 +234,8 @@ class Pass:
             check({k: frame[x] for k, x in self.done.items()}, block.start * self.step.row)
             self.begun = True
         for x, target in targets.items():
-            target[...] = frame[x]
+            if frame[x] is not target:
+                target[...] = frame[x]
 
 
 def needed(roots: Iterable[Lazy], found: dict[Lazy, None]) -> dict[Lazy, None]:
@@ -242,20 +247,31 @@ def needed(roots: Iterable[Lazy], found: dict[Lazy, None]) -> dict[Lazy, None]:
     return found
 
 
-def assigned(lines: Iterable[Lazy], roots: list[Lazy]) -> tuple[dict[Lazy, int], list[Any]]:
-    """A buffer for every line, as few as will do: their numbers, and the dtype of each."""
-    last = {a: x for x in lines for a in x.wide} | dict.fromkeys(roots)
-    numbers: dict[Lazy, int] = {}
-    dtypes: list[Any] = []
-    spare: set[int] = set()
-    for x in lines:
-        over = {numbers[a] for a in x.wide if a in numbers and last[a] is x}
-        if not x.total:  # np.sign is ten times slower onto its own input
-            free = spare if x.fn is np.sign else spare | over
-            b = next((b for b in free if dtypes[b] == x.dtype), len(dtypes))
-            if b == len(dtypes):
-                dtypes.append(x.dtype)
-            numbers[x] = b
-            spare, over = spare - {b}, over - {b}
-        spare |= over
-    return numbers, dtypes
+def assigned(
+    lines: Iterable[Lazy], roots: list[Lazy], free: dict[Lazy, int]
+) -> tuple[dict[Lazy, Any], dict[Any, Any]]:
+    """A place for every line, as few as will do, and the dtype of each place.
+
+    A place is a result, whose array in `free` may be written to from that line on (until the
+    result itself is there, by other lines, too), or the number of a buffer.
+    """
+    turn = {x: i for i, x in enumerate(lines)}
+    last = {a: i for x, i in turn.items() for a in x.wide} | dict.fromkeys(roots, len(turn))
+    places: dict[Lazy, Any] = {}
+    dtypes: dict[Any, Any] = {x: x.dtype for x in free}
+    spare: list[Any] = [*free]
+    for x, i in turn.items():
+        over = list({places[a]: a for a in x.wide if a in places and last[a] == i})
+        if not x.total:
+            sign = x.fn is np.sign  # ten times slower onto its own input
+            for b in [x] if x in free else spare if sign else spare + over:
+                in_time = free.get(b, -1) <= i - sign and last[x] <= turn.get(b, len(turn))
+                if b is x or (dtypes[b] == x.dtype and in_time):
+                    break
+            else:
+                b = len(dtypes)
+                dtypes[b] = x.dtype
+            places[x] = b
+            spare, over = ([c for c in some if c is not b] for some in (spare, over))
+        spare += over
+    return places, dtypes

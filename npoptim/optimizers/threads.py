@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cache
+from typing import Any, TypeAlias
 
 import numpy as np
+
+LONG = 4 * 2**20  #: bytes of an array from which on threads share a sum
 
 
 def cores() -> int:
@@ -22,32 +27,82 @@ def cores() -> int:
     return int(text)
 
 
-def share(
-    count: int, worker: Callable[[], Callable[[int], None]], threads: int, pool: ThreadPoolExecutor
-) -> None:
-    """Do the pieces 0 … count - 1, begun in this order, in this thread and others of the `pool`.
+@cache
+def pool() -> ThreadPoolExecutor:
+    """The other threads. They are kept: to start them takes as long as to work through a block."""
+    return ThreadPoolExecutor(thread_name_prefix="npoptim")
 
-    Each makes a worker of its own. Raises what the first piece that fails has raised; all
+
+if hasattr(os, "register_at_fork"):  # a fork has none of its parent's threads
+    os.register_at_fork(after_in_child=pool.cache_clear)
+
+
+Do: TypeAlias = Callable[[int], None]
+
+
+def share(count: int, worker: Callable[[], AbstractContextManager[Do]], threads: int) -> None:
+    """Do the pieces 0 … count - 1, begun in this order, in this thread and others.
+
+    Each enters a worker of its own. Raises what the first piece that fails has raised; all
     pieces before it are done then, and no other is being worked on.
     """
     turn = itertools.count()
     failed: dict[int, BaseException] = {}
 
     def work() -> None:
-        with np.errstate(all="ignore"):  # threads begin with NumPy's defaults
-            do = worker()
+        with np.errstate(all="ignore"), worker() as do:  # threads begin with NumPy's defaults
             while not failed and (i := next(turn)) < count:
                 try:
                     do(i)
                 except BaseException as error:  # raised when all threads are done
                     failed[i] = error
 
-    others = [pool.submit(work) for _ in range(min(threads, count) - 1)]
-    work()
-    for other in others:
-        other.result()
+    others = [pool().submit(work) for _ in range(min(threads, count) - 1)]
+    try:
+        work()
+        for other in others:
+            other.result()
+    except BaseException as error:  # an interrupt between two pieces
+        failed[count] = error
+        raise
     if failed:
         raise failed[min(failed)]
+
+
+def total(x: Any) -> Any:
+    """Σ x of an array without gaps; in a large one each piece for itself."""
+    x = x.ravel(order="K")
+    if x.nbytes < LONG:  # in one call, for each is a turn at the interpreter's lock
+        return np.einsum("i->", x)
+    pieces = np.array_split(x, 16)
+    sums = np.empty(len(pieces), x.dtype)
+
+    def do(i: int) -> None:
+        sums[i] = np.einsum("i->", pieces[i])
+
+    share(len(pieces), lambda: nullcontext(do), cores())
+    return np.add.reduce(sums)
+
+
+kept: list[Any] = []  #: memory of buffers that nobody uses at the moment
+
+
+@contextmanager
+def buffers(wanted: list[tuple[tuple[int, ...], Any]]) -> Iterator[list[Any]]:
+    """Arrays of these shapes and dtypes, in memory that is kept: the system would clear it anew."""
+    sizes = [math.prod(shape) * dtype.itemsize for shape, dtype in wanted]
+    starts = list(itertools.accumulate((-(-n // 64) * 64 for n in sizes), initial=0))
+    memory = np.empty(0, np.uint8)
+    with suppress(IndexError):
+        memory = kept.pop()
+    if len(memory) < starts[-1]:
+        del memory, kept[:]  # too short, all of them
+        memory = np.empty(starts[-1], np.uint8)
+    yield [
+        memory[start : start + n].view(dtype).reshape(shape)
+        for start, n, (shape, dtype) in zip(starts, sizes, wanted, strict=False)
+    ]
+    kept.append(memory)
 
 
 def squares(x: Any, out: Any = None) -> Any:

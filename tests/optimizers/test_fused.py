@@ -4,9 +4,12 @@ import copy
 import gc
 import threading
 import tracemalloc
+import warnings
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from npoptim.optimizers import driver, fused
 from npoptim.optimizers.advance import Check, _fused
 from npoptim.optimizers.base import Optimizer, norm, rms
 from npoptim.optimizers.lazy import Lazy, Tape
-from npoptim.optimizers.threads import cores, share, squares
+from npoptim.optimizers.threads import buffers, cores, kept, share, squares
 from npoptim.standin import DeviceArray
 
 RULES = list(npo.optimizers().values())
@@ -214,6 +217,7 @@ def test_random_lines(seed, small_blocks):
             rng, values = np.random.default_rng(seed), [p, g, m]
             for _ in range(25):
                 a, b = (values[-i] for i in rng.integers(1, min(len(values), 8) + 1, 2))
+                b = values[rng.integers(3)] if rng.random() < 0.2 else b  # read once more, late
                 values.append(rng.choice(OPERATIONS)(a, b, float(rng.normal())))
             return values[-1], {"m": np.minimum(values[-2], 1)}
 
@@ -345,7 +349,7 @@ def test_as_few_buffers_as_will_do():
     x = Lazy(tape, np.ones(tape.tiny))
     x.value = np.ones((30, 20))
     for y, count in (np.sqrt(abs(-x)), 1), (np.sign(-x), 2), (abs(-x + 2 * x) + 3 * x, 2):
-        _, dtypes = fused.assigned(fused.needed([y], {}), [y])
+        _, dtypes = fused.assigned(fused.needed([y], {}), [y], {})
         assert len(dtypes) == count
 
 
@@ -500,8 +504,8 @@ def test_all_is_done_up_to_the_first_failure(n):
             raise ValueError(f"piece {i}")
         done.append(i)
 
-    with ThreadPoolExecutor(3) as pool, pytest.raises(ValueError, match="piece 20"):
-        share(1000, lambda: do, n, pool)
+    with pytest.raises(ValueError, match="piece 20"):
+        share(1000, lambda: nullcontext(do), n)
     assert sorted(done) == list(range(20))
 
 
@@ -518,6 +522,7 @@ def test_memory_of_a_step_in_place(rule):
     g = np.linspace(-1, 1, p.size, dtype=np.float32).reshape(p.shape)
     now = rule().at(1)
     state = now.form(p)[0](p)
+    kept.clear()
     tracemalloc.start()
     try:
         assert advance(now, p, g, 1, state, in_place=True) is not None
@@ -529,6 +534,7 @@ def test_memory_of_a_step_in_place(rule):
 def test_buffers_limit_the_threads(monkeypatch):
     monkeypatch.setenv("NPOPTIM_THREADS", "64")
     p = np.ones(4 * 2**20)
+    kept.clear()
     tracemalloc.start()
     try:
         advance(AMSGrad(), p, p.copy(), 1, AMSGrad().init(p), in_place=True)
@@ -536,6 +542,54 @@ def test_buffers_limit_the_threads(monkeypatch):
     finally:
         tracemalloc.stop()
     assert peak < 1.2 * fused.SPACE
+
+
+def test_buffers_are_kept_for_the_next_step():
+    kept.clear()
+    shapes = [((5, 3), np.dtype("f4")), ((7,), np.dtype(bool)), ((2, 2), np.dtype("f8"))]
+    with buffers(shapes) as first, buffers(shapes) as other:
+        assert [(x.shape, x.dtype) for x in first] == shapes
+        spread = [first[0], other[0], *first[1:], *other[1:]]
+        for i, x in enumerate(spread):
+            x[...] = i % 2 if x.dtype == bool else i
+        assert all((x == (i % 2 if x.dtype == bool else i)).all() for i, x in enumerate(spread))
+    with buffers(shapes[:1]) as again:
+        assert any(np.may_share_memory(again[0], x) for x in (first[0], other[0]))
+        assert len(kept) == 1
+    with buffers([((1000,), np.dtype("f8"))]) as longer:
+        assert longer[0].shape == (1000,)
+    with buffers([]) as none:
+        assert none == []
+
+
+def test_a_fork_has_threads_of_its_own(monkeypatch):
+    monkeypatch.setenv("NPOPTIM_THREADS", "2")
+    _step_in_a_fork()  # starts a thread here
+    with warnings.catch_warnings(), ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        warnings.simplefilter("ignore")  # newer Pythons warn of threads and forks
+        assert pool.submit(_step_in_a_fork).result(timeout=60) < 1
+
+
+def _step_in_a_fork():
+    p = np.ones(2**20)
+    npo.Adam().step(p, p.copy())
+    return p.max()
+
+
+def test_many_steps_at_once(monkeypatch):
+    monkeypatch.setenv("NPOPTIM_THREADS", "4")
+    g = np.random.default_rng(0).normal(size=2**20)
+
+    def train(rule):
+        p = np.ones_like(g)
+        for _ in range(3):
+            rule.step(p, g)
+        return p.tobytes()
+
+    rules = [npo.Adam, npo.LAMB, npo.Lion] * 4
+    with ThreadPoolExecutor(len(rules)) as pool:
+        together = list(pool.map(train, [rule() for rule in rules]))
+    assert together == [train(rule()) for rule in rules]
 
 
 @every_rule
