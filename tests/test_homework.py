@@ -59,7 +59,7 @@ MISTAKES = [
     ("lion", "m = beta2 * m + (1 - beta2) * g", "m = beta1 * m + (1 - beta1) * g", 6),
     ("lars", "norm(g) + wd * norm(p)", "norm(g + wd * p)", 4),
     ("lamb", "ratio(norm(p), norm(u)) * u", "ratio(norm(p), norm(r)) * u", 11),
-    ("adafactor", "u / np.maximum(1, rms(u) / d)", "u", 9),
+    ("adafactor", "u / np.maximum(1.0, rms(u) / d)", "u", 9),
     ("came", "over_root(m, R, C)", "m", 14),
 ]
 

@@ -86,7 +86,7 @@ class Adafactor(Optimizer):
         R = beta2_hat * R + (1 - beta2_hat) * np.sum(g**2 + eps1, axis=-1)  # line 7
         C = beta2_hat * C + (1 - beta2_hat) * np.sum(g**2 + eps1, axis=-2)  # line 8
         u = over_root(g, R, C)  # lines 9, 10
-        u_hat = u / np.maximum(1, rms(u) / d)  # line 11
+        u_hat = u / np.maximum(1.0, rms(u) / d)  # line 11
         p = p - alpha * u_hat  # line 12
         return p, {"R": R, "C": C}
 
@@ -100,6 +100,6 @@ class Adafactor(Optimizer):
         beta2_hat = 1 - t**-decay  # line 6
         v = beta2_hat * v + (1 - beta2_hat) * (g**2 + eps1)  # line 7
         u = g / np.sqrt(v)  # line 8
-        u_hat = u / np.maximum(1, rms(u) / d)  # line 9
+        u_hat = u / np.maximum(1.0, rms(u) / d)  # line 9
         p = p - alpha * u_hat  # line 10
         return p, {"v": v}

@@ -56,7 +56,7 @@ def again(driver: Driver, params: Mapping[str, Any], grads: Mapping[str, Any]) -
     if not len(seen) == len(params) == len(grads):
         return False
     state: dict[str, Any] = {}
-    numbers: list[float] = []  # if their sum is finite, so are they
+    numbers: list[Any] = []  # if their sum is finite, so are they
     changes: list[tuple[Any, Any, Any]] = [(own, "t", t), (own, "state", state)]
     every = zip(driver._rules(seen, t), seen.items())  # noqa: B905  # `strict` takes time
     before = VARIABLE.set(QUIET)
@@ -80,19 +80,14 @@ def again(driver: Driver, params: Mapping[str, Any], grads: Mapping[str, Any]) -
                 return False
             if len(after) != len(looks):
                 return False
-            arrays = [g, new]
+            numbers += g.tolist() + new.tolist() if few else (np.vdot(g, g), np.vdot(new, new))
             for slot, wide, kind in looks:
                 x = after.get(slot)
                 if type(x) is not ndarray or x.shape != wide or x.dtype is not kind:
                     return False
                 if x.base is not None or x is p or x is g:  # somebody else's memory
                     return False
-                arrays.append(x)
-            if few:
-                for x in arrays:
-                    numbers += x.tolist()
-            else:
-                numbers += map(np.vdot, arrays, arrays)
+                numbers += x.tolist() if few else (np.vdot(x, x),)
             changes.append((p, ..., new))
             state[name] = after
         if not math.isfinite(sum(numbers)):

@@ -116,7 +116,7 @@ def norm(x: Array) -> Array:
 
 def rms(x: Array) -> Array:
     """RMS(x) = √(Σ x² / size); 0 for an array without elements."""
-    return np.sqrt(np.vdot(x, x) / max(x.size, 1))  # type: ignore[no-any-return]
+    return np.sqrt(np.vdot(x, x) / (x.size or 1))  # type: ignore[no-any-return]
 
 
 def ratio(a: Array, b: Array) -> Array:

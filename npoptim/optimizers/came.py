@@ -77,7 +77,7 @@ class CAME(Optimizer):
         r = beta2 * r + (1 - beta2) * np.sum(g**2 + eps1, axis=-1)  # line 4
         c = beta2 * c + (1 - beta2) * np.sum(g**2 + eps1, axis=-2)  # line 5
         u = over_root(g, r, c)  # lines 6, 7
-        u_hat = u / np.maximum(1, rms(u) / d)  # line 8
+        u_hat = u / np.maximum(1.0, rms(u) / d)  # line 8
         m = beta1 * m + (1 - beta1) * u_hat  # line 9
         U = (u_hat - m) ** 2  # line 10
         R = beta3 * R + (1 - beta3) * np.sum(U + eps2, axis=-1)  # line 11
@@ -94,7 +94,7 @@ class CAME(Optimizer):
         eps1, _ = self.eps  # line 1
         v = beta2 * v + (1 - beta2) * (g**2 + eps1)  # line 4
         u = g / np.sqrt(v)  # line 5
-        u_hat = u / np.maximum(1, rms(u) / d)  # line 6
+        u_hat = u / np.maximum(1.0, rms(u) / d)  # line 6
         m = beta1 * m + (1 - beta1) * u_hat  # line 7
         p = p - lr * m - lr * wd * p  # line 8
         return p, {"m": m, "v": v}

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy import array, ndarray
 from numpy.typing import ArrayLike, NDArray
 
 from npoptim.optimizers import checks
@@ -109,17 +110,19 @@ class Surface(ABC):
 
     def grad(self, x: ArrayLike) -> Array:
         """The gradient at x, shape of x."""
-        one = type(x) is np.ndarray and x.dtype is FLOAT and x.shape == (2,)
-        if one and hasattr(self.slope, "polynomial"):
-            return np.array(self.slope(*x.tolist()), float)  # type: ignore[union-attr]
+        slope = self.slope
+        one = type(x) is ndarray and x.dtype is FLOAT and x.shape == (2,)
+        if one and hasattr(slope, "polynomial"):
+            a, b = x.tolist()  # type: ignore[union-attr]
+            return array(slope(a, b), FLOAT)
         x = real(x, self.shape)
         at = self._coordinates(x)
-        slope = np.empty_like(at)
+        g = np.empty_like(at)
         with quiet():
-            slope[0], slope[1] = self.slope(at[0], at[1])
+            g[0], g[1] = slope(at[0], at[1])
         if at.ndim > x.ndim:
-            return slope[..., 0]
-        return slope.reshape(math.prod(self.shape), -1).T.copy().reshape(x.shape)
+            return g[..., 0]
+        return g.reshape(math.prod(self.shape), -1).T.copy().reshape(x.shape)
 
     def distance(self, x: ArrayLike) -> Any:
         """The distance from x to the nearest global minimum, shape (...,); NaN if there is none."""

@@ -138,7 +138,7 @@ IN_MATRICES = [
         "no clipping",
         11,
         [
-            ("        u_hat = u / np.maximum(1, rms(u) / d)  # line 11\n", ""),
+            ("        u_hat = u / np.maximum(1.0, rms(u) / d)  # line 11\n", ""),
             ("p = p - alpha * u_hat  # line 12", "p = p - alpha * u  # line 12"),
         ],
     ),
@@ -191,7 +191,7 @@ IN_MATRICES = [
 
 VECTORS = [
     ("adafactor", "√v forgotten", 8, [("u = g / np.sqrt(v)", "u = g / v")]),
-    ("adafactor", "not clipped", 9, [("np.maximum(1, rms(u) / d)  # line 9", "1  # line 9")]),
+    ("adafactor", "not clipped", 9, [("np.maximum(1.0, rms(u) / d)  # line 9", "1  # line 9")]),
     ("came", "m multiplied in place", 8, [(_V8, f"        m *= lr  # line 8\n{_M}")]),
     ("came", "m multiplied in place, unsaid", 7, [(_V8, f"        m *= lr\n{_M}")]),
 ]
