@@ -22,25 +22,31 @@ from npoptim.optimizers.advance import NATIVE
 from npoptim.optimizers.quiet import QUIET, VARIABLE
 
 if TYPE_CHECKING:
+    from npoptim.optimizers.base import Optimizer
     from npoptim.optimizers.driver import Driver
 
 SMALL = 2**14  #: bytes of a parameter up to which looking again would be felt
 
 Look = tuple[Any, tuple[int, ...], Any]  # slot, shape, dtype
-#: parameter -> itself (weakly), shape, dtype, all it remembers, whether these are few numbers each
-Seen = dict[str, tuple[Any, tuple[int, ...], Any, list[Look], bool]]
+#: parameter -> itself (weakly), shape, dtype, all it remembers, whether these are few numbers
+#: each, and the method that updates it
+Seen = dict[str, tuple[Any, tuple[int, ...], Any, list[Look], bool, str]]
 
 
-def recognizable(params: Mapping[str, Any], state: Mapping[str, Mapping[str, Any]]) -> Seen:
+def recognizable(
+    rules: Iterable[Optimizer],
+    params: Mapping[str, Any],
+    state: Mapping[str, Mapping[str, Any]],
+) -> Seen:
     """What to know the arrays of this step by at the next, if all are computed in as they are."""
     seen: Seen = {}
-    for name, p in params.items():
+    for rule, (name, p) in zip(rules, params.items(), strict=True):
         if type(p) is not ndarray or p.dtype not in NATIVE:
             return {}
         slots = [(k, x.shape, x.dtype) for k, x in state[name].items()]
         axes = {p.ndim, *(len(wide) for _, wide, _ in slots)}
         few = p.size <= checks.FEW and axes == {1}
-        seen[name] = weakref.ref(p), p.shape, p.dtype, slots, few
+        seen[name] = weakref.ref(p), p.shape, p.dtype, slots, few, "update" + rule._box(p)
     return seen
 
 
@@ -61,7 +67,7 @@ def again(driver: Driver, params: Mapping[str, Any], grads: Mapping[str, Any]) -
     every = zip(driver._rules(seen, t), seen.items())  # noqa: B905  # `strict` takes time
     before = VARIABLE.set(QUIET)
     try:
-        for rule, (name, (ref, shape, dtype, looks, few)) in every:
+        for rule, (name, (ref, shape, dtype, looks, few, update)) in every:
             p, g, slots = params.get(name), grads.get(name), held.get(name)
             if (
                 p is None
@@ -75,7 +81,7 @@ def again(driver: Driver, params: Mapping[str, Any], grads: Mapping[str, Any]) -
                 or slots is None
             ):
                 return False
-            new, after = rule.form(p)[1](p, g, t, **slots)
+            new, after = getattr(rule, update)(p, g, t, **slots)
             if type(new) is not ndarray or new.shape != shape or new.dtype is not dtype:
                 return False
             if len(after) != len(looks):
@@ -94,7 +100,7 @@ def again(driver: Driver, params: Mapping[str, Any], grads: Mapping[str, Any]) -
             return False
     finally:
         VARIABLE.reset(before)
-    write(changes)
+    any(starmap(setitem, changes))  # as below
     return True
 
 

@@ -62,9 +62,12 @@ class Optimizer(Driver, ABC):
 
     def form(self, p: Array) -> tuple[Callable[..., State], Callable[..., Step]]:
         """`init` and `update` for an array: the vector box's below two axes, where there is one."""
-        if p.ndim > 1 or not hasattr(self, "update_vector"):
-            return self.init, self.update
-        return self.init_vector, self.update_vector  # type: ignore[attr-defined]
+        box = self._box(p)
+        return getattr(self, "init" + box), getattr(self, "update" + box)
+
+    def _box(self, p: Array) -> str:
+        """How the names of `init` and `update` for an array end."""
+        return "_vector" if p.ndim < 2 and hasattr(self, "update_vector") else ""
 
     def at(self, t: int) -> Self:
         """The rule at step `t`: itself, or with numbers in the place of its schedules.

@@ -127,7 +127,7 @@ class Driver:
             for (name, p, q, g, slots), rule in zip(work, rules, strict=True):
                 new, state[name] = advance(rule, q, g, t, slots, Check(rule, name))
                 changes.append((p, ..., new if new.dtype is p.dtype else cast(name, new, p)))
-        seen = recognizable(params, state)
+        seen = recognizable(rules, params, state)
         news = {"t": t, "state": state, "layout": memory.layout or _layout(params)}
         news |= {"seen": seen, "small": bool(seen) and small(params)}
         write([*changes, *((vars(memory), key, value) for key, value in news.items())])
