@@ -26,6 +26,9 @@ from mutmut.state import state
 
 SECONDS = 4  # of tests for one mutant; those of the file of its name, and one of each kind, first
 
+#: modules that are tested in the file of another
+WITH = {"advance": "driver", "blocks": "driver", "lazy": "fused", "threads": "fused"}
+
 
 def mutants(patterns):
     """The names of the mutants in ./mutants, made before by mutmut where there are none."""
@@ -76,6 +79,7 @@ def ordered(tests, name, cost):
     """As many tests as there is time for, the likeliest first."""
     rounds, keys, spent, chosen = {}, [], 0.0, []
     module = name.split(".")[-2]
+    module = WITH.get(module, module)
     for test in tests:
         kind = test.nodeid.partition("[")[0]
         rounds[kind] = rounds.get(kind, -1) + 1

@@ -268,6 +268,17 @@ def test_finite(size, value, dtype):
         assert not checks.finite(np.repeat(x, 2)[::2])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_finite_in_pieces(value, order):
+    x = np.ones((1031, 1021), order=order)  # 8 MiB, in pieces of two lengths
+    assert checks.finite(x)
+    for i in (*range(0, x.size, 50_000), x.size - 1):
+        x.ravel(order="K")[i] = value
+        assert not checks.finite(x)
+        x.ravel(order="K")[i] = 1
+
+
 def test_the_first_that_is_not_finite_is_named():
     x = np.ones((3, 4))
     x[1, 2], x[2, 0] = -np.inf, np.nan
