@@ -18,7 +18,7 @@ HEAD = """# Speed
 
 A rule's lines are the box's lines, in plain NumPy; what is fast about them is how they are driven. Small arrays are
 recognized, so that a step of two numbers spends its time in the rule; larger ones go through the cache in blocks;
-above 4 MiB the lines are recorded once and run block by block in buffers that are reused, on several threads
+above 4 MiB the lines are recorded and run block by block in buffers that are reused, on several threads
 (`NPOPTIM_THREADS`, by default one a core, at most four). The rules know nothing of it.
 
 Every figure below is npoptim's time over a peer's in the same run: everyone takes a turn, round after round, and the
