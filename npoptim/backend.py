@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from npoptim.optimizers import checks
+from npoptim.optimizers import checks, kernels
 
 NAMES = ("numpy", "cupy")
 VARIABLE = "NPOPTIM_BACKEND"
@@ -96,4 +96,6 @@ def _cupy() -> Any:
             "npoptim.use_backend('numpy') goes on without."
         )
     checks.ARRAY_TYPES.add(cupy.ndarray)
+    if hasattr(cupy, "ElementwiseKernel"):  # not every stand-in has one
+        kernels.MAKERS[cupy.ndarray] = cupy.ElementwiseKernel
     return cupy

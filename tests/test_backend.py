@@ -10,7 +10,7 @@ import pytest
 
 import npoptim as npo
 from npoptim import backend
-from npoptim.optimizers import checks
+from npoptim.optimizers import checks, kernels
 from npoptim.standin import DeviceArray
 
 
@@ -54,6 +54,23 @@ def test_a_step_never_leaves_the_device(rule, device):
     plain.step(params, grads)
     for name, p in npo.to_host(there).items():
         assert p.tobytes() == params[name].tobytes(), name
+
+
+def test_large_arrays_are_given_to_kernels(device, monkeypatch):
+    monkeypatch.setattr(kernels, "MAKERS", {})
+    asked, launched = [], []
+    device.ElementwiseKernel = lambda *params, **options: (
+        asked.append(params) or (lambda *arrays: launched.append(arrays))
+    )
+    npo.use_backend("cupy")
+    p = npo.to_device(np.ones((2048, 2048), np.float32))  # 16 MiB
+    npo.SGD(lr=0.5).step(p, npo.to_device(np.ones((2048, 2048), np.float32)))
+    assert [params[:2] for params in asked] == [
+        ("float64 a0, float32 a1, float32 a2", "float32 y0")
+    ]
+    assert len(launched) == 1
+    npo.SGD(lr=0.5).step(p[:-1], npo.to_device(np.ones((2047, 2048), np.float32)))
+    assert len(launched) == 1
 
 
 def test_arrays_of_two_devices_do_not_mix(device):

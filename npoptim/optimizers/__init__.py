@@ -21,6 +21,7 @@ _MACHINERY = {
     "driver",
     "fused",
     "groups",
+    "kernels",
     "lazy",
     "quiet",
     "restore",

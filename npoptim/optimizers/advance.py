@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from npoptim.optimizers import checks, fused
+from npoptim.optimizers import checks, fused, kernels
 from npoptim.optimizers.blocks import BLOCK, update_in_blocks
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def _fused(
     """One step of one large parameter, if its lines can be recorded."""
     if p.nbytes < fused.LARGE or fused.PLAIN.get():
         return None
+    if type(p) in kernels.MAKERS:
+        return kernels.advance(rule.form(p), p, g, t, slots, in_place)
     return fused.advance(rule.form(p), p, g, t, slots, partial(check.block, p.shape), in_place)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
-from npoptim.optimizers.lazy import Lazy, Tape, Unknown
+from npoptim.optimizers.lazy import Lazy, Recorded, Unknown, needed
 from npoptim.optimizers.threads import buffers, cores, share, squares
 
 Array: TypeAlias = NDArray[Any]
@@ -86,37 +86,17 @@ def advance(
     return after.pop(None), after
 
 
-class Step:
-    """A recorded step: its sums and results, and whether these go to fresh arrays."""
+class Step(Recorded):
+    """A recorded step on arrays of the host, and whether its results go to fresh ones."""
 
     def __init__(self, form: Any, arrays: Slots, g: Array, t: int, fresh: bool = True) -> None:
+        super().__init__(form, arrays, g, t)
         self.fresh = fresh
-        init, update = form
-        tape = Tape(g.shape)
-        probe = np.ones(tape.tiny, g.dtype)
-        P, G = Lazy(tape, probe), Lazy(tape, probe)
-        slots = {k: Lazy(tape, x) for k, x in init(probe).items()}
-        new, memory = update(P, G, t, **slots)
-        self.before: Slots = {None: P, **slots}
-        after: Slots = {None: new, **memory}
-        self.results, taken = {}, set[Lazy]()
-        for k, x in after.items():
-            while not x.fn or x in taken:  # each has an array of its own
-                x = np.positive(x)
-            taken.add(x)
-            self.results[k] = x
-        lines, tape.lines = [*tape.lines.values()], {}  # else a cycle would keep arrays alive
-        self.sums = [x for x in lines if x.total]
-        operands = [a for x in lines if x.full for a in x.args if not a.full]
+        operands = [a for x in self.lines if x.full for a in x.args if not a.full]
         self.flat = not any(x.ndim for x in self.sums + operands)
-        for k in arrays.keys() | self.before.keys() | after.keys():
-            x, y, a = self.before[k], self.results[k], arrays[k]
-            same = x.full == y.full and type(x.probe) is type(y.probe)
-            if not same or len({(z.shape, z.dtype) for z in (x, y, a)}) > 1:
-                raise Unknown("another kind, shape or dtype")
-            x.value = self.view(a) if x.full else a
-        G.value = self.view(g)
-        self.length, *self.rest = P.value.shape
+        for x in (*self.before.values(), self.gradient):
+            x.value = self.view(x.value) if x.full else x.value
+        self.length, *self.rest = self.before[None].value.shape
         self.row, self.itemsize = math.prod(self.rest), g.itemsize
         if self.row * self.itemsize > BLOCK // 2:
             raise Unknown("long rows")
@@ -236,15 +216,6 @@ class Pass:
         for x, target in targets.items():
             if frame[x] is not target:
                 target[...] = frame[x]
-
-
-def needed(roots: Iterable[Lazy], found: dict[Lazy, None]) -> dict[Lazy, None]:
-    """The lines that `roots` are computed from, in order, without what is known."""
-    for x in roots:
-        if x.value is None and x not in found:
-            needed(x.wide, found)
-            found[x] = None
-    return found
 
 
 def assigned(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -109,3 +110,47 @@ class Tape:
 
 def index(x: Any, key: Any) -> Any:
     return x[key]
+
+
+class Recorded:
+    """What a step of a rule's `form` does: `results` by slot, the parameter's under None.
+
+    They are lines, as are the `sums` on the way; what they begin with, the `gradient` and, by
+    slot, what was `before`, has its value. Raises whatever the lines raise, and Unknown where the
+    step changes a kind, shape or dtype.
+    """
+
+    def __init__(self, form: Any, arrays: dict[Any, Any], g: Any, t: int) -> None:
+        init, update = form
+        tape = Tape(g.shape)
+        probe = np.ones(tape.tiny, g.dtype)
+        P, self.gradient = Lazy(tape, probe), Lazy(tape, probe)
+        slots = {k: Lazy(tape, x) for k, x in init(probe).items()}
+        new, memory = update(P, self.gradient, t, **slots)
+        self.before: dict[Any, Lazy] = {None: P, **slots}
+        self.results: dict[Any, Lazy] = {}
+        taken: set[Lazy] = set()
+        after = {None: new, **memory}
+        for k, x in after.items():
+            while not x.fn or x in taken:  # each has an array of its own
+                x = np.positive(x)
+            taken.add(x)
+            self.results[k] = x
+        self.lines, tape.lines = [*tape.lines.values()], {}  # else a cycle would keep arrays alive
+        self.sums = [x for x in self.lines if x.total]
+        self.gradient.value = g
+        for k in arrays.keys() | self.before.keys() | after.keys():
+            x, y, a = self.before[k], self.results[k], arrays[k]
+            same = x.full == y.full and type(x.probe) is type(y.probe)
+            if not same or len({(z.shape, z.dtype) for z in (x, y, a)}) > 1:
+                raise Unknown("another kind, shape or dtype")
+            x.value = a
+
+
+def needed(roots: Iterable[Lazy], found: dict[Lazy, None]) -> dict[Lazy, None]:
+    """The lines that `roots` are computed from, in order, without what is known."""
+    for x in roots:
+        if x.value is None and x not in found:
+            needed(x.wide, found)
+            found[x] = None
+    return found

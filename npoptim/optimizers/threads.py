@@ -29,13 +29,15 @@ def cores() -> int:
 
 @cache
 def pool() -> ThreadPoolExecutor:
-    """The other threads. They are kept: to start them takes as long as to work through a block."""
-    return ThreadPoolExecutor(thread_name_prefix="npoptim")
+    """The other threads, as many as are asked for.
+
+    They are kept: to start them takes as long as to work through a block.
+    """
+    return ThreadPoolExecutor(1000, thread_name_prefix="npoptim")
 
 
-if hasattr(os, "register_at_fork"):  # a fork has none of its parent's threads
-    os.register_at_fork(after_in_child=pool.cache_clear)
-
+# a fork, where there are any, has none of its parent's threads
+getattr(os, "register_at_fork", dict)(after_in_child=pool.cache_clear)
 
 Do: TypeAlias = Callable[[int], None]
 

@@ -1,8 +1,8 @@
-"""A step of 100 M float32 on a GPU: npoptim's lines on CuPy against torch and the memory's bandwidth.
+"""A step of 100 M float32 on a GPU: npoptim on CuPy against torch and the memory's bandwidth.
 
     python tests/bench/gpu.py
 
-prints Markdown: ms a step, and the floor, the time in which the card reads and writes parameter,
+prints Markdown: ms a step, as kernels and line by line, and the floor, the time in which the card reads and writes parameter,
 gradient and state once. Also checks each rule on the card against the host, in float64.
 """
 
@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 import npoptim as npo
+from npoptim.optimizers.fused import plain_lines
 
 SIZE = (10_000, 10_000)
 TORCH = {
@@ -39,7 +40,7 @@ def seconds(step, wait, rounds=20):
 def conformance(rule):
     """Largest relative difference to the host after 20 steps in float64."""
     rng = np.random.default_rng(0)
-    here = {"W": rng.normal(size=(300, 200)), "b": rng.normal(size=300)}
+    here = {"W": rng.normal(size=(2000, 1500)), "b": rng.normal(size=300)}  # kernels, and lines
     there, a, b = npo.to_device(here), npo.get_optimizer(rule), npo.get_optimizer(rule)
     there = {k: x.copy() for k, x in there.items()}
     for _ in range(20):
@@ -59,14 +60,17 @@ def main():
     p, g = (cupy.random.standard_normal(SIZE, dtype="f4") for _ in range(2))
     copy = seconds(lambda: cupy.copyto(p, g), wait)  # reads and writes once
     print(f"{name}, {SIZE[0]}×{SIZE[1]} float32; copying takes {copy * 1e3:.2f} ms.\n")
-    print("| rule | npoptim, ms | floor, ms | torch foreach, ms | torch fused, ms | to the host |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| rule | npoptim, ms | floor, ms | line by line, ms | torch foreach, ms | torch fused, ms "
+          "| to the host |")  # fmt: skip
+    print("| --- " * 7 + "|")
     for rule in npo.optimizers():
         opt = npo.get_optimizer(rule)
         mine = seconds(lambda opt=opt: opt.step(p, g), wait)
         state = opt.state_nbytes / p.nbytes
         floor = copy / 2 * (3 + 2 * state)  # p and state are read and written, g is read
-        row = [rule, f"{mine * 1e3:.2f}", f"{floor * 1e3:.2f}", *torch_times(rule)]
+        with plain_lines():
+            lines = seconds(lambda opt=opt: opt.step(p, g), wait)
+        row = [rule, *(f"{s * 1e3:.2f}" for s in (mine, floor, lines)), *torch_times(rule)]
         print(f"| {' | '.join(row)} | {conformance(rule):.0e} |", flush=True)
         del opt
         cupy.get_default_memory_pool().free_all_blocks()

@@ -38,8 +38,10 @@ TAIL = """
 - torch's `fused=True` steps pass once over memory. NumPy passes once for every operation, in blocks that stay in the
   cache; SGD and Momentum, which do next to no arithmetic, show the difference most.
 - Results in blocks equal the plain lines bit for bit for element rules; norms and means differ by rounding.
-- On a GPU the same lines run on CuPy's arrays, unfused. No figures are given, because none were measured:
-  `tests/bench/gpu.py` prints them where there is a card.
+- On a GPU the same lines run on CuPy's arrays, large ones in a few kernels. No figures are given, because none were
+  measured: `tests/bench/gpu.py` prints them where there is a card.
+- Lion's eleven operations on two numbers hold six products with a Python number, which take NumPy almost twice as long
+  as products of arrays; torch multiplies in place, by a C++ number.
 """
 
 

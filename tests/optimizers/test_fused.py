@@ -3,6 +3,7 @@
 import copy
 import gc
 import threading
+import time
 import tracemalloc
 import warnings
 import weakref
@@ -18,8 +19,8 @@ import npoptim as npo
 from npoptim.optimizers import driver, fused
 from npoptim.optimizers.advance import Check, _fused
 from npoptim.optimizers.base import Optimizer, norm, rms
-from npoptim.optimizers.lazy import Lazy, Tape
-from npoptim.optimizers.threads import buffers, cores, kept, share, squares
+from npoptim.optimizers.lazy import Lazy, Tape, needed
+from npoptim.optimizers.threads import buffers, cores, kept, pool, share, squares
 from npoptim.standin import DeviceArray
 
 RULES = list(npo.optimizers().values())
@@ -349,8 +350,32 @@ def test_as_few_buffers_as_will_do():
     x = Lazy(tape, np.ones(tape.tiny))
     x.value = np.ones((30, 20))
     for y, count in (np.sqrt(abs(-x)), 1), (np.sign(-x), 2), (abs(-x + 2 * x) + 3 * x, 2):
-        _, dtypes = fused.assigned(fused.needed([y], {}), [y], {})
+        _, dtypes = fused.assigned(needed([y], {}), [y], {})
         assert len(dtypes) == count
+
+
+#: buffers of the passes of a step in place, in which a result's own array serves as one, and, with
+#: arrays that are read no more, of a step in new ones
+BUFFERS = {
+    "SGD": ([1], [0]), "Momentum": ([1], [0]), "Nesterov": ([1], [0]), "Adam": ([2], [1]),
+    "AdamW": ([2], [1]), "Lion": ([2], [1]), "LARS": ([0, 1], [0, 0]), "LAMB": ([2, 2], [2, 1]),
+    "Adafactor": ([1, 1, 1], [1, 1, 0]), "CAME": ([1, 1, 2, 1], [1, 1, 2, 1]),
+}  # fmt: skip
+
+
+@every_rule
+@pytest.mark.parametrize("in_place", [True, False])
+def test_few_arrays_pass_through_the_cache(rule, in_place, small_blocks, monkeypatch):
+    counts, run = [], fused.Pass.run
+
+    def counted(self, *args):
+        counts.append(sum(isinstance(place, int) for place in self.dtypes))
+        run(self, *args)
+
+    monkeypatch.setattr(fused.Pass, "run", counted)
+    p, now = np.ones((90, 11)), rule().at(1)
+    advance(now, p, p.copy(), 1, now.form(p)[0](p), in_place=in_place)
+    assert counts == BUFFERS[rule.__name__][not in_place]
 
 
 def test_an_array_of_its_own_may_have_any_shape(small_blocks):
@@ -755,10 +780,28 @@ def test_an_interrupted_thread_stops_the_others(above, monkeypatch):
     assert np.array_equal(p, before)
 
 
-def test_threads_know_no_warnings(small_blocks):
-    p = np.full(5000, 1e300)
-    with pytest.raises(npo.NonFiniteError):
-        npo.Adam().step(p, np.full(5000, 1e300))
+def test_threads_know_no_warnings():
+    together = threading.Barrier(3)
+
+    def do(i):
+        together.wait(10)  # each piece has a thread of its own
+        assert np.isinf(np.ones(600) / np.zeros(600)).all()
+
+    share(3, lambda: nullcontext(do), 3)
+
+
+def test_a_thread_that_cannot_begin_stops_the_others():
+    main, done = threading.get_ident(), []
+
+    def worker():
+        if threading.get_ident() == main:
+            raise MemoryError
+        return nullcontext(lambda i: done.append(time.sleep(0.01)))
+
+    with pytest.raises(MemoryError):
+        share(10**9, worker, 2)
+    pool().submit(int).result(timeout=10)  # it has nothing else to do
+    assert len(done) < 100
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
