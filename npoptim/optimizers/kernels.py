@@ -58,7 +58,7 @@ template<typename T> __device__ T smaller(T x, T y) { return x <= y || x != x ? 
 
 
 def advance(
-    form: Any, p: Any, g: Any, t: int, state: dict[str, Any], in_place: bool = False
+    form: Any, p: Any, g: Any, t: int, state: dict[str, Any], in_place: bool
 ) -> tuple[Any, dict[str, Any]] | None:
     """Parameter, in place if wished, and memory after step number `t` of a rule's `form`.
 
