@@ -1,5 +1,6 @@
 """The second step of the same small arrays takes a shorter way: to the same numbers and errors."""
 
+import functools
 import gc
 import weakref
 from dataclasses import dataclass
@@ -223,6 +224,12 @@ def test_an_update_that_is_no_method_is_told_too():
 
     with pytest.raises(TypeError, match=r"^Static\.update must return p and a dict"):
         Static().step(np.ones(2), np.ones(2))
+
+    class Partial(Optimizer):
+        update = functools.partial(lambda a, p, g, t: p - g, 1)  # has no name
+
+    with pytest.raises(TypeError, match=r"^update must return p and a dict"):
+        Partial().step(np.ones(2), np.ones(2))
 
 
 @pytest.mark.parametrize(("n", "short"), [(2**11, True), (2**11 + 1, False)])

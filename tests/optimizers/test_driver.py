@@ -826,6 +826,11 @@ def test_an_index_is_that_of_the_whole_array(layout, atomic, monkeypatch):
         with pytest.raises(npo.NonFiniteError, match=r"state 'v' of 'p' .* is inf") as error:
             npo.Adam().step(p, g)
         assert f" at index {index}" in str(error.value)
+        p[...], g[index] = 0, 1e300
+        with pytest.raises(npo.NonFiniteError, match="'p' after the step is -inf") as error:
+            npo.SGD(lr=1e10).step(p, g)
+        assert f" at index {index}" in str(error.value)
+        p[...] = 0
 
 
 def test_errors_of_large_steps_name_rule_and_parameter(monkeypatch):

@@ -354,6 +354,23 @@ def test_as_few_buffers_as_will_do():
         assert len(dtypes) == count
 
 
+def test_where_a_result_belongs_others_may_stand_before():
+    """From the line on that is the last to read what it replaces, np.sign from the next on."""
+    tape = Tape((30, 20))
+    x = Lazy(tape, np.ones(tape.tiny))
+    x.value = np.ones((30, 20))
+    for f, last, stands in (
+        (np.sqrt, -1, True), (np.sqrt, 0, True), (np.sqrt, 1, False),
+        (np.sign, -1, True), (np.sign, 0, False),
+    ):  # fmt: skip
+        y = f(x)
+        z = 2 * y
+        places, dtypes = fused.assigned(needed([z], {}), [z], {z: last})
+        assert places[z] is z
+        assert (places[y] is z) == stands
+        assert len(dtypes) == 2 - stands
+
+
 #: buffers of the passes of a step in place, in which a result's own array serves as one, and, with
 #: arrays that are read no more, of a step in new ones
 BUFFERS = {
