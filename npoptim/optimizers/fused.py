@@ -21,7 +21,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from npoptim.optimizers.lazy import Lazy, Recorded, Unknown, needed
-from npoptim.optimizers.threads import buffers, cores, share, squares
+from npoptim.optimizers.threads import SPACE, buffers, cores, share, squares
 
 Array: TypeAlias = NDArray[Any]
 State: TypeAlias = dict[str, Array]
@@ -36,10 +36,6 @@ PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
 #: Bytes of an operand in a block, at most: so many that threads seldom meet at the interpreter's
 #: lock, which costs them tens of microseconds, and no more than the cache can hold.
 BLOCK = 2**21
-
-#: Bytes of all buffers, at most. That limits the blocks, so that two threads have room, and then
-#: the threads. The number of threads never changes the blocks, and so no sum either.
-SPACE = 15 * 2**19
 
 
 @contextmanager

@@ -15,6 +15,11 @@ import numpy as np
 
 LONG = 4 * 2**20  #: bytes of an array from which on threads share a sum
 
+#: Bytes of all buffers, at most. That limits the blocks, so that two threads have room, and then
+#: the threads. The number of threads never changes the blocks, and so no sum either.
+SPACE = 15 * 2**19
+KEPT = 2**23  #: bytes of them that are kept, at most: SPACE, and what comes of rounding
+
 
 def cores() -> int:
     """The number of threads: NPOPTIM_THREADS, or one for each core of this process, up to four."""
@@ -104,7 +109,8 @@ def buffers(wanted: list[tuple[tuple[int, ...], Any]]) -> Iterator[list[Any]]:
         memory[start : start + n].view(dtype).reshape(shape)
         for start, n, (shape, dtype) in zip(starts, sizes, wanted, strict=False)
     ]
-    kept.append(memory)
+    if sum(map(len, kept)) + len(memory) <= KEPT:  # not for all of many steps at once
+        kept.append(memory)
 
 
 def squares(x: Any, out: Any = None) -> Any:

@@ -602,6 +602,27 @@ def test_buffers_are_kept_for_the_next_step():
         assert longer[0].shape == (1000,)
     with buffers([]) as none:
         assert none == []
+    kept.clear()
+    large = [((3 * 2**20,), np.dtype(bool))]
+    with buffers(large), buffers(large), buffers(large):
+        pass
+    assert sum(map(len, kept)) == 6 * 2**20  # the third goes back to the system
+    kept.clear()
+    with buffers([((2**23,), np.dtype(bool))]):
+        pass
+    assert len(kept) == 1
+
+
+@every_rule
+def test_a_step_keeps_its_buffers(rule, monkeypatch):
+    monkeypatch.setenv("NPOPTIM_THREADS", "1")
+    p, kept[:] = np.full(2**21 + 1, 0.5), []
+    now, seen = rule().at(1), []
+    for _ in range(2):
+        assert advance(now, p, p.copy(), 1, now.form(p)[0](p), in_place=True) is not None
+        seen.append([id(memory) for memory in kept])
+    assert len(seen[0]) == 1
+    assert seen[0] == seen[1]
 
 
 def test_a_fork_has_threads_of_its_own(monkeypatch):
