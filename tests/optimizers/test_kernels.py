@@ -193,11 +193,9 @@ def rule_of(lines, **slots):
 def chain(p, g, row, n, v):
     """Sums of sums: along axes, kept or not, of what was just normed, and of the result."""
     row = 0.5 * row + np.sum(abs(g), axis=-1, keepdims=True)
-    u = g / np.sqrt(row**2 + np.sum(g**2, axis=-1)[..., None])
-    v = 0.9 * v + u / norm(u)
-    column = np.sum(v - np.sum(v) / v.size, -2)
-    w = v + 1e-3 * column[..., None, :] + 1e-3 * row * column[..., None, :]
-    p = p - np.minimum(1.0, 1 / rms(w)) * w
+    v = v + g / norm(g / row)
+    w = v - 0.1 * np.sum(v / rms(v), axis=-2)[..., None, :]
+    p = p - 1e-2 * w / norm(w)
     return p, {"row": row, "n": np.sum(p**2, keepdims=True), "v": v}
 
 
