@@ -197,14 +197,12 @@ def test_an_optimizers_page_reads_without_scripts(site, browser):
 
 
 def test_a_player_in_a_frame_takes_the_sites_theme(site, browser):
-    from selenium.webdriver.support.ui import WebDriverWait
-
     browser.open(site / "_generated/optimizers/adam.html", dark=True)
     browser.js("document.querySelector('iframe.player').scrollIntoView()")
     browser.driver.switch_to.frame(browser.one("iframe.player"))
     try:
         theme = "document.documentElement.dataset.theme"
-        WebDriverWait(browser.driver, 20).until(lambda _: browser.js(theme) == "dark")
+        browser.wait(lambda: browser.js(theme) == "dark")
     finally:
         browser.driver.switch_to.default_content()
     assert browser.js("document.querySelector('iframe.player').offsetHeight") <= 900

@@ -31,6 +31,12 @@ class Browser:
         do("Emulation.setScriptExecutionDisabled", {"value": not scripts})
         self.driver.get_log("browser")
         self.driver.get(file.as_uri())
+        self.wait(lambda: self.js("document.readyState") == "complete")  # without scripts get does not
+
+    def wait(self, condition):
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        WebDriverWait(self.driver, 30).until(lambda driver: condition())
 
     def js(self, code, *arguments):
         return self.driver.execute_script(f"return {code}", *arguments)
