@@ -31,7 +31,8 @@ class Browser:
         do("Emulation.setScriptExecutionDisabled", {"value": not scripts})
         self.driver.get_log("browser")
         self.driver.get(file.as_uri())
-        self.wait(lambda: self.js("document.readyState") == "complete")  # without scripts get does not
+        # without scripts `get` returns before the whole page is there
+        self.wait(lambda: self.js("document.readyState") == "complete")
 
     def wait(self, condition):
         from selenium.webdriver.support.ui import WebDriverWait
