@@ -100,7 +100,7 @@ def again(driver: Driver, params: Mapping[str, Any], grads: Mapping[str, Any]) -
             return False
     finally:
         VARIABLE.reset(before)
-    any(starmap(setitem, changes))  # as below
+    any(starmap(setitem, changes))  # `write`, without the time of a call
     return True
 
 

@@ -91,7 +91,8 @@ class Step(Recorded):
         operands = [a for x in self.lines if x.full for a in x.args if not a.full]
         self.flat = not any(x.ndim for x in self.sums + operands)
         for x in (*self.before.values(), self.gradient):
-            x.value = self.view(x.value) if x.full else x.value
+            if x.full:
+                x.value = self.view(x.value)
         self.length, *self.rest = self.before[None].value.shape
         self.row, self.itemsize = math.prod(self.rest), g.itemsize
         if self.row * self.itemsize > BLOCK // 2:
@@ -137,14 +138,12 @@ class Pass:
         roots = [*done.values(), *sums]
         lines = needed(roots, {})
         read = {a: i for i, x in enumerate(lines) for a in x.wide}  # by which line at last
-        turn = {x: i for i, x in enumerate(lines)}
-        # from which line on a result's array may be written to, if early enough
-        after = {x: -1 if step.fresh else read.get(step.before[k], -1) for k, x in done.items()}
-        free = {x: i for x, i in after.items() if i <= turn[x]}
+        # from which line on a result's array may be written to
+        free = {x: -1 if step.fresh else read.get(step.before[k], -1) for k, x in done.items()}
         self.places, dtypes = assigned(lines, roots, free)
         #: whether blocks are computed where they belong: when one has passed, or nothing is lost
         self.begun: bool = step.fresh
-        self.dtypes = {b: x for b, x in dtypes.items() if not (step.fresh and b in free)}
+        self.dtypes = {b: x for b, x in dtypes.items() if not (step.fresh and b in self.targets)}
         self.width = max(1, sum(x.itemsize for x in self.dtypes.values()))  # bytes by element
         rows = max(1, min(BLOCK // step.itemsize, SPACE // 2 // self.width) // step.row)
         self.blocks = [slice(i, min(i + rows, step.length)) for i in range(0, step.length, rows)]
@@ -171,7 +170,9 @@ class Pass:
             self.parts[x] = np.empty((len(self.blocks), *x.shape), x.dtype)
         else:
             self.sliced[x] = np.empty(x.shape, x.dtype)
-        return x.fn if x.fn is squares else partial(np.add.reduce, **x.options | {"axis": axis})
+        if x.fn is np.vdot:
+            return lambda x, same, out: squares(x, out)
+        return partial(np.add.reduce, **x.options | {"axis": axis})
 
     def run(self, check: Check, threads: int) -> None:
         """Do all blocks, write what is done, and add up the sums."""
@@ -219,10 +220,11 @@ def assigned(
 ) -> tuple[dict[Lazy, Any], dict[Any, Any]]:
     """A place for every line, as few as will do, and the dtype of each place.
 
-    A place is a result, whose array in `free` may be written to from that line on (until the
+    A place is a result, whose array may be written to from the line in `free` on (until the
     result itself is there, by other lines, too), or the number of a buffer.
     """
     turn = {x: i for i, x in enumerate(lines)}
+    free = {x: i for x, i in free.items() if i <= turn[x]}
     last = {a: i for x, i in turn.items() for a in x.wide} | dict.fromkeys(roots, len(turn))
     places: dict[Lazy, Any] = {}
     dtypes: dict[Any, Any] = {x: x.dtype for x in free}

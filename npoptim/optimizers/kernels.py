@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from npoptim.optimizers.lazy import Lazy, Recorded, Unknown, needed
-from npoptim.optimizers.threads import squares
 
 Slots: TypeAlias = dict[Any, Any]  # one thing for each slot; the parameter's under None
 
@@ -93,8 +92,7 @@ def _run(make: Callable[..., Any], step: Recorded, p: Any, in_place: bool) -> No
         own = new if in_place and n == last else None
         _launch(make, {x: p if x is own else np.empty_like(p, dtype=x.dtype) for x in made})
         for x in sums:
-            (a,) = x.wide
-            x.value = np.vdot(a.value, a.value) if x.fn is squares else x.known()
+            x.known()
     if in_place and new.value is not p:
         p[...] = new.value
 

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from npoptim.optimizers.threads import squares
-
 
 class Unknown(Exception):
     """The lines do something that blocks cannot do."""
@@ -34,7 +32,8 @@ class Lazy(NDArrayOperatorsMixin):
         # of the parameter's shape: computed in blocks (an index may have that shape by chance)
         self.full = self.ndim > 0 and probe.shape == tape.tiny and fn is not index
         self.wide = [a for a in args if a.full]
-        self.total = bool(self.wide) and fn in (np.sum, squares)
+        same = fn is np.vdot and args[0] is args[1]  # Σ x²
+        self.total = bool(self.wide) and (fn is np.sum or same)
         # how many passes over the blocks, until it is known
         self.passes: int = max([a.passes for a in args], default=0) + self.total
         self.value: Any = None
@@ -45,8 +44,6 @@ class Lazy(NDArrayOperatorsMixin):
         return self.tape.line(ufunc, *args)
 
     def __array_function__(self, fn: Any, types: Any, args: Any, options: Any) -> Lazy:
-        if fn is np.vdot and args[0] is args[1] and self.full:
-            return self.tape.line(squares, self)
         if fn not in (np.sum, np.vdot, np.where):
             raise Unknown(fn)
         return self.sum(*args[1:], **options) if fn is np.sum else self.tape.line(fn, *args)

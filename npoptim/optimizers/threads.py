@@ -57,21 +57,18 @@ def share(count: int, worker: Callable[[], AbstractContextManager[Do]], threads:
     failed: dict[int, BaseException] = {}
 
     def work() -> None:
-        with np.errstate(all="ignore"), worker() as do:  # threads begin with NumPy's defaults
-            while not failed and (i := next(turn)) < count:
-                try:
+        i = count
+        try:
+            with np.errstate(all="ignore"), worker() as do:  # threads begin with NumPy's defaults
+                while not failed and (i := next(turn)) < count:
                     do(i)
-                except BaseException as error:  # raised when all threads are done
-                    failed[i] = error
+        except BaseException as error:  # raised when all threads are done
+            failed[i] = error
 
     others = [pool().submit(work) for _ in range(min(threads, count) - 1)]
-    try:
-        work()
-        for other in others:
-            other.result()
-    except BaseException as error:  # an interrupt between two pieces
-        failed[count] = error
-        raise
+    work()
+    for other in others:
+        other.result()
     if failed:
         raise failed[min(failed)]
 

@@ -19,14 +19,18 @@ every_rule = pytest.mark.parametrize(
 )
 
 
-class AsPython:
-    """Kernels whose text is read as Python, which it is but for `auto` and semicolons."""
+class Kernel:
+    """What `cupy.ElementwiseKernel` is given."""
 
     def __init__(self, given, taken, text, name, preamble, options):
-        self.given, self.taken = (
-            [p.split() for p in params.split(", ")] for params in (given, taken)
-        )
-        self.text = re.sub(r"auto |;", "", text)
+        assert options == ("--fmad=false",)
+        self.given = [param.split() for param in given.split(", ")]
+        self.taken = [param.split() for param in taken.split(", ")]
+        self.text, self.preamble = text, preamble
+
+
+class AsPython(Kernel):
+    """Kernels whose text is read as Python, which it is but for `auto` and semicolons."""
 
     def __call__(self, *args):
         assert len(args) == len(self.given) + len(self.taken)
@@ -40,28 +44,25 @@ class AsPython:
             assert np.asarray(value).dtype == dtype
             known[name] = value
         with np.errstate(all="ignore"):
-            exec(self.text, known)
+            exec(re.sub(r"auto |;", "", self.text), known)
         for (dtype, name), y in zip(self.taken, args[len(self.given) :], strict=True):
             assert y.dtype == dtype
             y.set(np.broadcast_to(known[name], y.shape))
 
 
-class AsCpp:
+class AsCpp(Kernel):
     """Kernels whose text is compiled by this machine's C++ compiler."""
 
-    def __init__(self, given, taken, text, name, preamble, options):
-        assert options == ("--fmad=false",)
-        self.given, self.taken = (
-            [p.split() for p in params.split(", ")] for params in (given, taken)
-        )
+    def __init__(self, *params, **options):
+        super().__init__(*params, **options)
         c = {"float32": "float", "float64": "double", "bool": "bool", "int64": "long long"}
         params = [f"const {c[t]}* p_{n}" for t, n in self.given]
         params += [f"{c[t]}* p_{n}" for t, n in self.taken]
         refs = [f"const {c[t]} &{n} = p_{n}[i];" for t, n in self.given]
         refs += [f"{c[t]} &{n} = p_{n}[i];" for t, n in self.taken]
-        source = "#include <cmath>\nusing namespace std;\n#define __device__\n" + preamble
+        source = "#include <cmath>\nusing namespace std;\n#define __device__\n" + self.preamble
         source += f'extern "C" void run(long n, {", ".join(params)}) {{\n'
-        source += "for (long i = 0; i < n; i++) {\n" + "\n".join([*refs, text]) + "\n}}\n"
+        source += "for (long i = 0; i < n; i++) {\n" + "\n".join([*refs, self.text]) + "\n}}\n"
         self.run = compiled(source).run
 
     def __call__(self, *args):
